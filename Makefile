@@ -1,0 +1,70 @@
+# Every target does its own set-up, says what it does, and is quick the second time.
+PY      := .venv/bin/python
+PYTHON  ?= python3
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+say      = @printf '\033[1m== %s\033[0m\n' "$(1)"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test soak bench lint lock clips clean
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.tested ## the virtual environment in .venv, with everything the demo and the tests need
+
+demo: .venv/.tested ## stand-in origin, gateway and client on this machine; URL=https://www.tiktok.com/... uses the real site
+	$(call say,demo: origin$(,) gateway$(,) client)
+	@$(PY) -m tests.demo $(URL)
+
+serve: .venv/.installed ## run the gateway on 127.0.0.1:8000 (settings: docs/settings.md)
+	@$(PY) -m gateway serve
+
+test: .venv/.tested .venv/.system lint ## linters, types, import arrows and every test (fixed-seed samples of the long ones)
+	$(call say,tests)
+	@$(PY) -m pytest -q -n 2 --dist worksteal
+
+soak: .venv/.tested .venv/.system ## the long suites in full, within an hour
+	@CLIPWIRE_SOAK=1 $(PY) -m pytest -q -n 2 --dist worksteal
+
+bench: .venv/.tested .venv/.system ## the tables of docs/performance.md, measured here
+	@$(PY) -m tests.bench
+
+lint: .venv/.tested ## ruff, mypy --strict, import-linter
+	$(call say,ruff$(,) mypy$(,) import-linter)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+lock: .venv/.tested ## resolve the dependencies again (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -c requirements.lock --extra test pyproject.toml -o tests/requirements.lock
+
+clean: ## remove what the targets above made (not the gateway's data folder)
+	rm -rf .venv .cache
+
+, := ,
+
+.venv/bin/python:
+	$(call say,creating .venv with $(PYTHON))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'clipwire needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.12'; exit 1; }
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv 2>/dev/null || { \
+	  echo 'this Python cannot make virtual environments; installing Debian package python3-venv'; rm -rf .venv; \
+	  sh tests/packages.sh python3-venv && $(PYTHON) -m venv .venv; }
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	$(call say,installing the locked packages (about a minute the first time))
+	@$(PY) -m pip install -qq --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.tested: tests/requirements.lock pyproject.toml clients/python/pyproject.toml | .venv/bin/python
+	$(call say,installing the locked packages and test tools (about a minute the first time))
+	@$(PY) -m pip install -qq --require-hashes -r tests/requirements.lock
+	@$(PY) -m pip install -qq --no-deps --no-build-isolation -e . -e clients/python
+	@touch $@ .venv/.installed
+
+.venv/.system: tests/packages.sh | .venv/bin/python
+	$(call say,Debian packages for the tests)
+	@sh tests/packages.sh nginx-light nodejs
+	@touch $@

@@ -1,0 +1,176 @@
+"""Every failure a caller can meet, drawn as a tree: code, status, public text.
+
+Always: `code` is stable, `status` is the native one (a dialect may tell it otherwise),
+and the text is safe to show: no path, no secret, no traceback.
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """A failure told to the caller. `detail` replaces the class's text where more is known."""
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    status: ClassVar[int] = 500
+    text: ClassVar[str] = "Something failed here. Try again; if it stays, tell the operator the request id."
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int | None = None) -> None:
+        self.message = detail or self.text
+        self.retry_after_s = retry_after_s
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuilt, (type(self), self.message, self.retry_after_s))
+
+
+def _rebuilt(kind: type[GatewayError], message: str, retry_after_s: int | None) -> GatewayError:
+    return kind(message, retry_after_s=retry_after_s)
+
+
+class Internal(GatewayError):
+    """Not foreseen: the cause is in the log under the request id."""
+
+
+# The request itself
+
+
+class BadRequest(GatewayError):
+    code, status = "VALIDATION_ERROR", 400
+    text = "The request is not understood."
+
+
+class InvalidUrl(BadRequest):
+    code = "INVALID_URL"
+    text = "No TikTok post address was found in the url. Send the link that the app's share button gives."
+
+
+class NotFound(GatewayError):
+    code, status = "NOT_FOUND", 404
+    text = "There is nothing at this address. The routes are listed in docs/api.md."
+
+
+class MethodNotAllowed(GatewayError):
+    code, status = "METHOD_NOT_ALLOWED", 405
+    text = "This address does not answer that method."
+
+
+class BodyTooLarge(GatewayError):
+    code, status = "BODY_TOO_LARGE", 413
+    text = "The request body is larger than this route accepts."
+
+
+class BodyTooSlow(GatewayError):
+    code, status = "REQUEST_TIMEOUT", 408
+    text = "The request body did not arrive in time."
+
+
+class NotImplementedHere(GatewayError):
+    code, status = "NOT_IMPLEMENTED", 501
+    text = "This is not built yet."
+
+
+# The post
+
+
+class PostRefused(GatewayError):
+    """The post is not to be had by anybody in our place; trying again changes nothing."""
+
+    status = 422
+
+
+class VideoUnavailable(PostRefused):
+    code = "VIDEO_UNAVAILABLE"
+    text = "The post does not exist, was deleted, or is under review."
+
+
+class VideoPrivate(PostRefused):
+    code = "VIDEO_PRIVATE"
+    text = "The post or its account is private."
+
+
+class GeoBlocked(PostRefused):
+    code = "GEO_BLOCKED"
+    text = "The post is not available in the region of this server."
+
+
+class LoginRequired(PostRefused):
+    code = "LOGIN_REQUIRED"
+    text = "The post is shown to signed-in viewers only."
+
+
+class VideoTooLong(PostRefused):
+    code = "VIDEO_TOO_LONG"
+    text = "The post is longer than this server accepts."
+
+
+class NotVideoContent(PostRefused):
+    code = "NOT_VIDEO_CONTENT"
+    text = "The post has nothing of the kind that was asked for."
+
+
+# The origin: the site that has the media
+
+
+class OriginRefused(GatewayError):
+    """The site, or the way to it, said no; another time or another exit may work."""
+
+    code, status = "EXTRACTION_FAILED", 502
+    text = "The site answered in a way that was not understood."
+
+
+class ExtractionFailed(OriginRefused):
+    """The page could not be read."""
+
+
+class UpstreamRateLimited(OriginRefused):
+    code = "UPSTREAM_RATE_LIMITED"
+    text = "The site is limiting this server. Try again later."
+
+
+class IpBlocked(OriginRefused):
+    code = "IP_BLOCKED"
+    text = "The site does not answer this server's address. The operator may set GATEWAY_PROXY_URL."
+
+
+class ProxyFailed(OriginRefused):
+    code = "PROXY_ERROR"
+    text = "The proxy of this server did not work."
+
+
+class UpstreamFailed(GatewayError):
+    code, status = "UPSTREAM_FAILED", 502
+    text = "The media could not be fetched whole from the site, or not kept here."
+
+
+class UpstreamTimeout(GatewayError):
+    code, status = "UPSTREAM_TIMEOUT", 504
+    text = "The site took too long to answer."
+
+
+# This server
+
+
+class Busy(GatewayError):
+    code, status = "BUSY", 503
+    text = "The server has as much work as it accepts. Try again later."
+
+
+class NotReady(Busy):
+    text = "The speech model is being fetched. Try again in a moment."
+
+
+class MediaUndecodable(GatewayError):
+    code, status = "MEDIA_UNDECODABLE", 422
+    text = "The media has no sound that can be decoded."
+
+
+class SpeechFailed(GatewayError):
+    code, status = "SPEECH_FAILED", 500
+    text = "Recognising the speech failed twice. What came before is right; ask again for the rest."
+
+
+class ModelUnavailable(GatewayError):
+    """For the command line: a model could not be fetched or did not verify."""
+
+    code, status = "MODEL_UNAVAILABLE", 503
+    text = "The speech model could not be fetched."

@@ -1,0 +1,104 @@
+"""Every setting: name, default, bound, reason; read from the environment once.
+
+A name is `GATEWAY_` and the field in capitals; a few common names of platforms are honoured
+beside it. A `.env` file in the working folder is read; the environment wins.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+GIB = 1 << 30
+
+
+def _data_dir() -> Path:
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "clipwire"
+
+
+def _also(name: str, common: str) -> AliasChoices:
+    return AliasChoices(f"GATEWAY_{name}", common)
+
+
+class Settings(BaseSettings):
+    """The settings of one process; docs/settings.md lists the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GATEWAY_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True,
+        populate_by_name=True,
+    )  # fmt: skip
+
+    # where it listens
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        8000, ge=0, le=65535, validation_alias=_also("PORT", "PORT"), description="Port; 0 takes a free one."
+    )
+    shutdown_s: float = Field(30, ge=0, le=600, description="How long open streams may finish at shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", validation_alias=_also("LOG_LEVEL", "LOG_LEVEL"), description="Least level that is logged."
+    )
+    body_bytes_max: int = Field(65_536, ge=1024, description="Largest JSON request body.")
+    body_s: float = Field(20, gt=0, le=600, description="Deadline for a whole JSON request body.")
+
+    # what it keeps
+    data_dir: Path = Field(default_factory=_data_dir, description="Folder for models and spools.")
+    spool_bytes_max: int = Field(10 * GIB, ge=1 << 20, description="Disk for spools, finished ones included.")
+    spool_s: float = Field(1800, ge=0, description="How long a finished spool is kept as cache.")
+    part_bytes_max: int = Field(GIB, ge=1 << 16, description="Largest single video, photo or sound.")
+
+    # the site
+    proxy_url: str | None = Field(
+        None, description="HTTP proxy for the site: http://[user:password@]host:port."
+    )
+    proxy_ca_file: Path | None = Field(
+        None, description="PEM file of the CA that such a proxy signs with; trusted for the site only."
+    )
+    origin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="More host suffixes that media may come from, separated by commas."
+    )
+    extract_processes: int = Field(2, ge=1, le=32, description="Extractor processes.")
+    extract_waiting_max: int = Field(64, ge=0, description="Extractions that may wait for a process.")
+    extract_s: float = Field(20, gt=0, le=300, description="Deadline of one extraction, waiting included.")
+    extract_cache_s: float = Field(300, ge=0, description="How long an extracted post is kept at the most.")
+    origin_reads_max: int = Field(32, ge=1, le=1024, description="Media reads open at once at the site.")
+    stall_s: float = Field(
+        15, gt=0, le=300, description="A media read without a byte for so long has failed."
+    )
+    video_duration_max: float = Field(
+        3600, gt=0, validation_alias=_also("VIDEO_DURATION_MAX", "MAX_VIDEO_DURATION"),
+        description="Longest post in seconds, for every route.",
+    )  # fmt: skip
+    boundary_fixed: bool = Field(
+        False, description="Use the bare word simple_boundary, for clients that cannot read the header."
+    )
+
+    # speech
+    model: str = Field("base", description="Whisper model: a name, or a folder with a CTranslate2 model.")
+    compute_type: str = Field("int8", description="CTranslate2 compute type.")
+    beam_size: int = Field(5, ge=1, le=16, description="Beam of the decoder.")
+    workers: int = Field(0, ge=0, le=256, description="Speech workers; 0 is one per core.")
+    worker_threads: int = Field(1, ge=1, le=64, description="Threads of one worker.")
+    transcripts_max: int = Field(
+        64, ge=1, description="Transcripts running at once; more are refused as BUSY."
+    )
+    window_s: float = Field(120, gt=0, description="Deadline of a worker for one batch; then it is replaced.")
+    model_hub_s: float = Field(10, gt=0, description="How long the model hub is tried before the wheels.")
+
+    @field_validator("origin_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @property
+    def worker_count(self) -> int:
+        """Workers to start: workers x threads never exceed the cores (twice the threads ran 4x slower)."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        most = max(1, cores // self.worker_threads)
+        return min(self.workers, most) if self.workers else most
