@@ -4,6 +4,7 @@ Always: `code` is stable, `status` is the native one (a dialect may tell it othe
 and the text is safe to show: no path, no secret, no traceback.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -174,3 +175,17 @@ class ModelUnavailable(GatewayError):
 
     code, status = "MODEL_UNAVAILABLE", 503
     text = "The speech model could not be fetched."
+
+
+def by_code(code: str, detail: str | None = None) -> GatewayError:
+    """The error of a code that crossed a process's pipe or a transcript's log."""
+    return _BY_CODE.get(code, Internal)(detail)
+
+
+def _tree(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+        yield child
+
+
+_BY_CODE = {kind.code: kind for kind in _tree(GatewayError)}

@@ -15,6 +15,7 @@ import orjson
 BOUNDARY = "simple_boundary"  # clients that hard-code it match the prefix of ours
 META_CHARS_MAX = 8000  # aiohttp refuses header fields from 8,190; Node allows 16 KiB for all of them
 NAME_BYTES_MAX = 100
+POST_ID_CHARS_MAX = 32  # they have 19; room for the author is left whatever comes
 HEAD_BYTES_MAX = 1023
 
 _EXTENSIONS = {
@@ -73,13 +74,14 @@ def extension(media_type: str) -> str | None:
 
 def file_name(author: str, post_id: str, media_type: str, number: int | None = None) -> str:
     """`<author>_<id>.mp4` or `<author>_<id>_01.jpg`: ASCII, unique within a post, safe on every system."""
-    author = re.sub(r"[^A-Za-z0-9._-]", "_", author).strip("._-") or "post"
-    post_id = re.sub(r"[^A-Za-z0-9]", "", post_id)
+    author = re.sub(r"[^A-Za-z0-9._-]|\.(?=\.)", "_", author).strip("._-") or "post"
+    post_id = re.sub(r"[^A-Za-z0-9]", "", post_id)[:POST_ID_CHARS_MAX]
     tail = (
         f"_{post_id}" + (f"_{number:02d}" if number is not None else "") + (extension(media_type) or ".bin")
     )
-    name = author[: NAME_BYTES_MAX - len(tail)] + tail
-    return f"_{name}"[:NAME_BYTES_MAX] if _DEVICES.match(name) else name
+    if _DEVICES.match(author + tail):
+        author = f"_{author}"
+    return author[: NAME_BYTES_MAX - len(tail)] + tail
 
 
 def content_meta(title: str, desc: str) -> str:
@@ -125,18 +127,26 @@ class Cut(ValueError):
 
 def parts(body: bytes, boundary: str) -> Iterator[Received]:
     """The parts of a whole body. Raises Cut when it does not end with the closing delimiter."""
-    delimiter = b"--" + boundary.encode("ascii")
-    if not body.startswith(delimiter):
-        raise Cut("no first delimiter")
-    at = len(delimiter)
-    while body[at : at + 2] == b"\r\n":
+    delimiter = b"\r\n--" + boundary.encode("ascii")
+    ends = re.compile(re.escape(delimiter) + rb"(?=\r\n|--)")
+    body = b"\r\n" + body  # the first delimiter is then like the others
+    at = 0
+    while body.startswith(delimiter + b"\r\n", at):
+        at += len(delimiter)
         head_end = body.find(b"\r\n\r\n", at)
-        end = body.find(b"\r\n" + delimiter, head_end + 4)
-        if head_end < 0 or end < 0:
-            raise Cut("a part without its end")
+        if head_end < 0:
+            raise Cut("a head without its end")
         lines = body[at + 2 : head_end].decode("ascii").split("\r\n")
         headers = {name.lower(): value for name, value in (one.split(": ", 1) for one in lines)}
-        yield Received(headers, body[head_end + 4 : end])
-        at = end + 2 + len(delimiter)
-    if body[at : at + 2] != b"--":
+        start = head_end + 4
+        length = headers.get("content-length")
+        if length is not None:
+            at = start + int(length)  # a told length outranks what looks like a delimiter
+        else:
+            found = ends.search(body, start)
+            at = found.start() if found else len(body)
+        if at >= len(body):
+            raise Cut("a part without its end")
+        yield Received(headers, body[start:at])
+    if body[at:] != delimiter + b"--\r\n":
         raise Cut("no closing delimiter")

@@ -1,0 +1,34 @@
+"""What bytes really are, by their first bytes. Pure."""
+
+HEAD_BYTES = 16  # enough for every signature below
+
+_M4A_BRANDS = (b"M4A ", b"M4B ")
+_HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
+
+
+def media_type(head: bytes) -> str | None:
+    """The media type of what begins with `head`, None when it is nothing that posts are made of."""
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand in _HEIC_BRANDS:
+            return "image/heic"
+        return "audio/mp4" if brand in _M4A_BRANDS else "video/mp4"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image/webp"
+    # MPEG audio: an ID3 tag, or a frame's sync word with layer III and a valid bit rate
+    if head.startswith(b"ID3") or (
+        len(head) > 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[2] < 0xF0
+    ):
+        return "audio/mpeg"
+    return None
+
+
+def fits(media_type: str, kind: str) -> bool:
+    """Whether bytes of this type are what a part of this kind is made of."""
+    if kind == "sound":
+        return media_type.startswith("audio/") or media_type == "video/mp4"  # MP4 without a picture
+    return media_type.startswith(kind + "/")

@@ -1,0 +1,265 @@
+"""A spool is arriving once and read by many: an append-only file with one writer and any readers.
+
+Always: a spool is growing, whole or broken; a broken one is never served as whole and never
+cached. Finished ones are the disk cache, least recently used first out; one that is read is
+never put out. Every byte on disk is counted before it is written.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from gateway.errors import Busy, GatewayError, UpstreamFailed
+from gateway.tasks import Background, Shared
+
+READ_BYTES = 256 << 10  # larger reads gain nothing, and a slow client holds one in memory
+RETRY_AFTER_S = 30
+
+State = Literal["growing", "whole", "broken"]
+log = structlog.get_logger()
+
+
+class Spool:
+    """One part's bytes. `length` is what the origin announced, None while it is not known."""
+
+    def __init__(self, path: Path, room: "Callable[[int], bool]") -> None:
+        self.path = path
+        self.size = 0
+        self.length: int | None = None
+        self.media_type: str | None = None  # set, once, by the first bytes
+        self.state: State = "growing"
+        self.failure: GatewayError | None = None
+        self.reserved = 0
+        self._room = room
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._sleepers: list[asyncio.Future[None]] = []
+
+    # the writer
+
+    def expect(self, length: int) -> None:
+        """Reserves the announced length. Raises Busy when there is no room for it."""
+        self._reserve(length)
+        self.length = length
+
+    def begin(self, media_type: str) -> None:
+        """Says what the bytes are; readers that wait for the beginning wake up."""
+        self.media_type = media_type
+        self._wake()
+
+    def append(self, data: bytes) -> None:
+        """Adds bytes and wakes the readers. Raises Busy without room, UpstreamFailed when the disk fails."""
+        assert self.state == "growing"
+        self._reserve(self.size + len(data))
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._fd, left) :]
+        except OSError as error:
+            log.error("spool not written", failure=os.strerror(error.errno or 0))
+            raise UpstreamFailed("The media could not be kept here.") from error
+        self.size += len(data)
+        self._wake()
+
+    def finish(self) -> None:
+        """All bytes are there."""
+        assert self.state == "growing"
+        assert self.length is None or self.length == self.size
+        self.state, self.length = "whole", self.size
+        self._wake()
+
+    def break_(self, failure: GatewayError) -> None:
+        """No more bytes will come, and these are not all."""
+        if self.state == "growing":
+            self.state, self.failure = "broken", failure
+            self._wake()
+
+    # the readers
+
+    async def begun(self) -> str:
+        """The media type, once the first bytes are at hand. Raises what broke the spool before that."""
+        while self.media_type is None or not self.size:
+            self.check()
+            await self._change()
+        return self.media_type
+
+    async def grown(self, seen: int) -> State:
+        """The state, once there is more than `seen` bytes or there will be no more."""
+        while self.state == "growing" and self.size <= seen:
+            await self._change()
+        return self.state
+
+    async def chunks(self, start: int = 0) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` on, to the end. Raises what broke the spool, after its last good byte."""
+        at = start
+        while True:
+            while at < self.size:
+                data = os.pread(self._fd, min(READ_BYTES, self.size - at), at)
+                assert data
+                at += len(data)
+                yield data
+            self.check()
+            if self.state == "whole":
+                return
+            await self.grown(at)
+
+    def check(self) -> None:
+        """Raises what broke the spool, if it is broken."""
+        if self.state == "broken":
+            failure = self.failure or UpstreamFailed()
+            # each reader raises an error of its own: one object would gather every reader's traceback
+            raise type(failure)(failure.message, retry_after_s=failure.retry_after_s)
+
+    async def _change(self) -> None:
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.append(sleeper)
+        await sleeper
+
+    def _wake(self) -> None:
+        sleepers, self._sleepers = self._sleepers, []
+        for sleeper in sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+    def _reserve(self, size: int) -> None:
+        if size > self.reserved:
+            if not self._room(size - self.reserved):
+                raise Busy("There is no room left to keep media.", retry_after_s=RETRY_AFTER_S)
+            self.reserved = size
+
+    def remove(self) -> None:
+        """Closes and deletes the file; its last reader has left."""
+        os.close(self._fd)
+        self.path.unlink(missing_ok=True)
+
+
+Fill = Callable[[Spool], Awaitable[None]]
+
+
+class _Entry:
+    """A spool in the index: who fills it, how many read it, when it was last wanted."""
+
+    def __init__(self, spool: Spool, filling: Shared) -> None:
+        self.spool = spool
+        self.filling = filling
+        self.wanted_at = time.monotonic()
+
+
+class Spools:
+    """All spools of this process, in a folder of its own below `folder`."""
+
+    def __init__(self, folder: Path, background: Background, *, bytes_max: int, keep_s: float) -> None:
+        self._background = background
+        self._bytes_max = bytes_max
+        self._keep_s = keep_s
+        self._bytes = 0
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently wanted first
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        self._folder = Path(tempfile.mkdtemp(prefix="spools-", dir=folder))
+        self._lock = _locked(self._folder)
+        self._made = 0
+
+    @asynccontextmanager
+    async def open(self, key: Hashable, fill: Fill) -> AsyncIterator[Spool]:
+        """The spool of `key`: the one there is, or a new one that `fill` writes.
+
+        While anybody has it open it is filled and kept; the last to leave a growing one ends it.
+        """
+        entry = self._entries.get(key)
+        if entry is None or entry.spool.state == "broken" or entry.filling.task.cancelling():
+            entry = self._add(key, fill)
+        async with entry.filling.joined():
+            self._entries.move_to_end(key) if self._entries.get(key) is entry else None
+            try:
+                yield entry.spool
+            finally:
+                entry.wanted_at = time.monotonic()
+                if entry.filling.waiters == 1:  # us, the last
+                    self._left(key, entry)
+
+    def sweep(self) -> None:
+        """Puts out finished spools that nobody has wanted for the time they are kept."""
+        old = time.monotonic() - self._keep_s
+        for key, entry in list(self._entries.items()):
+            if not entry.filling.waiters and entry.wanted_at < old:
+                self._drop(key, entry)
+
+    def close(self) -> None:
+        """Deletes every spool; nobody reads any more."""
+        for key, entry in list(self._entries.items()):
+            self._drop(key, entry)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+    def _add(self, key: Hashable, fill: Fill) -> _Entry:
+        self._made += 1
+        spool = Spool(self._folder / str(self._made), self._room)
+        task = self._background.start(self._fill(spool, fill), f"spool {key}")
+        entry = self._entries[key] = _Entry(spool, Shared(task))
+        return entry
+
+    @staticmethod
+    async def _fill(spool: Spool, fill: Fill) -> None:
+        try:
+            await fill(spool)
+            if not spool.size:
+                raise UpstreamFailed("The site sent an empty file.")
+            spool.finish()
+        except GatewayError as failure:
+            spool.break_(failure)
+        except BaseException:
+            spool.break_(UpstreamFailed())
+            raise
+
+    def _left(self, key: Hashable, entry: _Entry) -> None:
+        if entry.spool.state != "whole" or self._entries.get(key) is not entry:
+            self._drop(key, entry)
+
+    def _drop(self, key: Hashable, entry: _Entry) -> None:
+        entry.filling.task.cancel()
+        entry.spool.break_(UpstreamFailed())
+        entry.spool.remove()
+        self._bytes -= entry.spool.reserved
+        if self._entries.get(key) is entry:
+            del self._entries[key]
+
+    def _room(self, more: int) -> bool:
+        """Makes room for `more` bytes by putting out finished, unread spools; False when it cannot."""
+        if self._bytes + more > self._bytes_max:
+            for key, entry in list(self._entries.items()):
+                if not entry.filling.waiters:
+                    self._drop(key, entry)
+                    if self._bytes + more <= self._bytes_max:
+                        break
+            else:
+                return False
+        self._bytes += more
+        return True
+
+
+def _locked(folder: Path) -> int:
+    """Holds the folder for as long as this process lives."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes the spools of processes that died."""
+    for left in folder.glob("spools-*"):
+        try:
+            lock = _locked(left)
+        except OSError:
+            continue  # its process lives
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(lock)

@@ -1,0 +1,269 @@
+"""The only file that knows yt-dlp. Run as a process of its own, it turns addresses into posts.
+
+It reads a line `{"url", "post_id"}` and answers a line: `{"post": {...}}` or `{"error": code, "detail"}`.
+Its environment and its death are its own: the proxy's CA is trusted here and nowhere else,
+and a page that never ends is ended by killing this process.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.media.post import Caption, Format, Image, Post, Sound, Source
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request to this process."""
+
+    url: str
+    post_id: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Its answer: a post, or the code and text of an error."""
+
+    post: Post | None = None
+    error: str | None = None
+    detail: str | None = None
+
+
+def environment(ca_file: str | None) -> dict[str, str]:
+    """The environment for this process: ours, with the proxy's CA where curl and OpenSSL look for it."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    env = {name: value for name, value in os.environ.items() if name not in names or not ca_file}
+    return env | (dict.fromkeys(names, ca_file) if ca_file else {})
+
+
+def main() -> None:
+    """Answers until its standard input ends."""
+    proxy = sys.argv[1] if len(sys.argv) > 1 else ""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not run into the answers
+    extract = _extractor(proxy)
+    decoder = msgspec.json.Decoder(Ask)
+    out.write(b"{}\n")  # loaded
+    out.flush()
+    for line in sys.stdin.buffer:
+        ask = decoder.decode(line)
+        try:
+            answer = Answer(post=extract(ask))
+        except GatewayError as error:
+            answer = Answer(error=error.code, detail=error.message)
+        except Exception as error:  # a page of a shape never seen: the site changed
+            print(f"extractor: {error!r}", file=sys.stderr)
+            answer = Answer(error=errors.ExtractionFailed.code)
+        out.write(msgspec.json.encode(answer) + b"\n")
+        out.flush()
+
+
+def _extractor(proxy: str) -> Any:
+    import yt_dlp
+    from yt_dlp.extractor.tiktok import TikTokIE as Stock
+
+    class TikTokIE(Stock):  # type: ignore[misc]  # the name makes it answer for the stock extractor's key
+        """The stock extractor, keeping what it throws away: the status and the raw item."""
+
+        status: tuple[int, str] = (0, "")
+        item: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
+
+        def _get_universal_data(self, webpage: str, display_id: str) -> Any:
+            data = super()._get_universal_data(webpage, display_id)
+            detail = data.get("webapp.video-detail") or {}
+            self.status = (int(detail.get("statusCode") or 0), str(detail.get("statusMsg") or ""))
+            return data
+
+        def _parse_aweme_video_web(self, aweme_detail: Any, *args: Any, **more: Any) -> Any:
+            self.item = aweme_detail
+            return super()._parse_aweme_video_web(aweme_detail, *args, **more)
+
+    for hook in ("_get_universal_data", "_parse_aweme_video_web"):
+        if not hasattr(Stock, hook):
+            raise RuntimeError(f"this yt-dlp has no {hook}: gateway/media/tiktok.py needs a change")
+
+    options = {
+        "logger": _Silent(), "noprogress": True, "cachedir": False, "proxy": proxy or None,
+        "socket_timeout": 15, "extractor_retries": 0, "retries": 0, "noplaylist": True,
+        # the system's (or the proxy's) CA file instead of certifi's
+        "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
+    }  # fmt: skip
+
+    def extract(ask: Ask) -> Post:
+        # a fresh one per post isolates cookies and status
+        with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
+            ie = TikTokIE()
+            ydl.add_info_extractor(ie)
+            try:
+                info = ydl.extract_info(ask.url, download=False, process=False)
+            except yt_dlp.utils.DownloadError as error:
+                raise _translated(error, *ie.status) from None
+            return _post(ask, info, ie.item, ydl.cookiejar.get_cookie_header)
+
+    return extract
+
+
+class _Silent:
+    """Takes yt-dlp's words for people; what matters comes back as an error."""
+
+    def debug(self, words: str) -> None:
+        pass
+
+    warning = error = debug
+
+
+# From the page's item to a post
+
+
+def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> Post:
+    def sources(urls: Iterable[Any]) -> tuple[Source, ...]:
+        whole = dict.fromkeys(_https(url) for url in urls if isinstance(url, str) and url)
+        return tuple(Source(url, cookie(url) or None) for url in whole)
+
+    video, music = item.get("video") or {}, item.get("music") or {}
+    images = tuple(
+        Image(found, _whole(one.get("imageWidth")), _whole(one.get("imageHeight")))
+        for one in (item.get("imagePost") or {}).get("images") or ()
+        if (found := sources((one.get("imageURL") or {}).get("urlList") or ()))
+    )
+    played = sources([music.get("playUrl")])
+    formats = () if images else _formats(info.get("formats") or (), sources)
+    captions = tuple(
+        Caption(
+            str(one.get("LanguageCodeName") or ""), str(one.get("Format") or ""), one.get("Source"), found[0]
+        )
+        for one in video.get("subtitleInfos") or ()
+        if (found := sources([one.get("Url")]))
+    )
+    length = video.get("duration") or (music.get("duration") if images else None)
+    desc = _text(item.get("desc"))
+    links = [source.url for one in formats for source in one.sources]
+    links += [source.url for one in images for source in one.sources]
+    return Post(
+        id=ask.post_id,
+        url=ask.url,
+        author=_text(info.get("uploader") or info.get("uploader_id")),
+        title=_text(info.get("title")) or desc[:72],
+        desc=desc,
+        duration_s=float(length) if length else None,
+        kind="photo" if images else "video",
+        formats=formats,
+        images=images,
+        sound=Sound(str(music["id"]) if music.get("id") else None, played) if played else None,
+        captions=captions,
+        expires_at=min((at for url in links if (at := _expiry(url)) is not None), default=None),
+    )
+
+
+def _formats(found: Iterable[dict[str, Any]], sources: Any) -> tuple[Format, ...]:
+    """yt-dlp lists each alternate link as a format of its own; here they are one format's sources."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        if one.get("vcodec") != "none" and one.get("format_note") != "UNPLAYABLE":
+            alike.setdefault(str(one.get("format_id") or "play"), []).append(one)
+    return tuple(
+        Format(
+            id=name,
+            sources=sources(one["url"] for one in group),
+            codec=group[0].get("vcodec"),
+            sound=group[0].get("acodec") != "none",
+            width=_whole(group[0].get("width")),
+            height=_whole(group[0].get("height")),
+            bytes=_whole(group[0].get("filesize")),
+            watermark=group[0].get("format_note") == "watermarked",
+        )
+        for name, group in alike.items()
+    )
+
+
+def _text(value: Any) -> str:
+    """Text that has a UTF-8; a description cut between two UTF-16 halves of a character has none."""
+    return str(value or "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def _https(url: str) -> str:
+    return "https:" + url if url.startswith("//") else url
+
+
+def _whole(value: Any) -> int | None:
+    return (
+        int(value) if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()) else None
+    )
+
+
+def _expiry(url: str) -> float | None:
+    """Unix time after which the CDN refuses a link: `expire` of videos, `x-expires` of photos."""
+    query = parse_qs(urlsplit(url).query)
+    values = [value for name in ("expire", "x-expires") for value in query.get(name, ())]
+    return min((float(value) for value in values if value.isdigit()), default=None)
+
+
+# From yt-dlp's failures to ours
+
+_PRIVATE = {10216, 10222}
+_GONE = {10217, 10221, 10202}
+_GEO = {10231}
+_BY_MESSAGE: tuple[tuple[str, type[GatewayError]], ...] = (
+    (r"status_self_see", errors.VideoPrivate),
+    (r"person_geo_fencing|cross_border_violation|copyright_geo_filter", errors.GeoBlocked),
+    (r"content_classification", errors.LoginRequired),
+)
+_BY_TEXT: tuple[tuple[str, type[GatewayError]], ...] = (
+    (r"do not have permission", errors.VideoPrivate),
+    (r"Log in for access|requiring login", errors.LoginRequired),
+    (r"Unable to extract universal data|Unexpected response from webpage", errors.IpBlocked),
+    (r"Unable to (?:solve|extract).*challenge", errors.IpBlocked),
+)
+
+
+def _translated(error: Any, status: int, message: str) -> GatewayError:
+    """The stable error for a failed extraction: by the page's status, the HTTP answer, then the words."""
+    if status in _PRIVATE:
+        return errors.VideoPrivate()
+    if status in _GONE:
+        return errors.VideoUnavailable()
+    if status in _GEO:
+        return errors.GeoBlocked()
+    if status == 10204:
+        return next(
+            (kind() for words, kind in _BY_MESSAGE if re.search(words, message)), errors.VideoUnavailable()
+        )
+    if status:
+        return errors.ExtractionFailed(f"The site answered with its status {status}.")
+    cause = error.exc_info[1] if getattr(error, "exc_info", None) else error
+    chain = [one for one in (cause, getattr(cause, "cause", None), getattr(cause, "__cause__", None)) if one]
+    text = " ".join(str(getattr(one, "orig_msg", one)) for one in chain)
+    for one in chain:
+        kind = type(one).__name__
+        if kind == "HTTPError":
+            return _by_http(int(one.status))
+        if kind == "ProxyError" or (kind == "TransportError" and "proxy" in str(one).lower()):
+            return errors.ProxyFailed()
+    found = next((kind() for words, kind in _BY_TEXT if re.search(words, text)), None)
+    if found is not None:
+        return found
+    if any(type(one).__name__ == "TransportError" and "timed out" in str(one).lower() for one in chain):
+        return errors.UpstreamTimeout()
+    print(f"extractor: {text}", file=sys.stderr)
+    return errors.ExtractionFailed()
+
+
+def _by_http(status: int) -> GatewayError:
+    if status == 403:
+        return errors.IpBlocked()
+    if status == 407:
+        return errors.ProxyFailed()
+    if status == 429:
+        return errors.UpstreamRateLimited()
+    if status in (404, 410):
+        return errors.VideoUnavailable()
+    return errors.ExtractionFailed(f"The site answered with HTTP {status}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""A speech worker: one process with one model, started by the pool, told what to do by its stdin.
+
+Always: it ends at once when its stdin does, also while the model works: no orphan outlives the
+gateway. Nothing but messages is written to what was its stdout; a library's print goes to stderr.
+"""
+
+import argparse
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.speech.messages import HEAD, Answer, Batch, Crashed, FromWorker, Heard, Ready, framed, to_worker
+
+
+def main() -> None:
+    """Loads the model, says so, and answers batches until stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--compute-type", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--beam-size", type=int, required=True)
+    wish = parser.parse_args()
+
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    batches: queue.Queue[Batch] = queue.Queue(1)
+    threading.Thread(target=_read, args=(sys.stdin.buffer, batches), daemon=True).start()
+
+    def say(message: FromWorker) -> None:
+        data = memoryview(framed(message))
+        while data:
+            data = data[out.write(data) :]
+
+    try:
+        from gateway.speech.whisper import Whisper  # after stdout is out of the way
+
+        whisper = Whisper(
+            wish.folder,
+            name=wish.name,
+            compute_type=wish.compute_type,
+            threads=wish.threads,
+            beam_size=wish.beam_size,
+        )
+        say(Ready())
+        while True:
+            batch = batches.get()
+            for job, recognised in whisper.recognise(batch.jobs, lambda *heard: say(Heard(*heard))):
+                say(Answer(job, recognised))
+    except BrokenPipeError:
+        os._exit(0)
+    except Exception:
+        say(Crashed(traceback.format_exc()))
+        os._exit(1)
+
+
+def _read(source: BinaryIO, batches: "queue.Queue[Batch]") -> None:
+    while True:
+        head = source.read(HEAD.size)
+        if len(head) < HEAD.size:
+            os._exit(0)
+        size = HEAD.unpack(head)[0]
+        body = source.read(size)
+        if len(body) < size:
+            os._exit(0)
+        batches.put(to_worker(body))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The table of routes. Start reading here: each handler tells its request from start to end."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from gateway.web import status
+from gateway.web.dialects import ttsave
+from gateway.web.dialects.ttsave import TTSAVE
+from gateway.web.keys import GATEWAY
+from gateway.web.middleware import NATIVE, Dialect, edge, remember_head
+from gateway.web.transcribe import transcribe
+from gateway.wiring import Gateway
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A method and path, who answers, and whose errors they are."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    dialect: Dialect = NATIVE
+
+
+ROUTES = (
+    Route("POST", "/download", ttsave.post_download, TTSAVE),
+    Route("POST", "/ping", ttsave.ping, TTSAVE),
+    Route("GET", "/ping", ttsave.ping, TTSAVE),
+    Route("POST", "/api/v3/download", ttsave.post_download, TTSAVE),
+    Route("POST", "/api/v3/ping", ttsave.ping, TTSAVE),
+    Route("GET", "/api/v3/ping", ttsave.ping, TTSAVE),
+    Route("POST", "/transcribe", transcribe),
+    Route("GET", "/live", status.live),
+    Route("GET", "/ready", status.ready),
+    Route("GET", "/", status.root),
+)
+
+# a dialect owns whole branches too, so that what is not found there is told in its words
+_BRANCHES = {"/api/v3/": TTSAVE}
+
+
+def application(gateway: Gateway) -> web.Application:
+    """The web application around a running gateway."""
+    app = web.Application(
+        middlewares=[edge(_owner)],
+        client_max_size=gateway.settings.body_bytes_max,
+    )
+    app[GATEWAY] = gateway
+    app.on_response_prepare.append(remember_head)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, route.handler)
+    return app
+
+
+def _owner(path: str) -> Dialect:
+    exact = next((route.dialect for route in ROUTES if route.path == path), None)
+    branch = next((dialect for start, dialect in _BRANCHES.items() if path.startswith(start)), NATIVE)
+    return exact or branch

@@ -1,0 +1,141 @@
+"""The one place that makes an error answer, and the one line logged per request.
+
+Always: before the head a failure is an answer in the shape of the dialect that owns the path;
+after the head it is a broken connection, never a clean end.
+"""
+
+import asyncio
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import orjson
+import structlog
+from aiohttp import HttpVersion11, web
+
+from gateway.errors import BodyTooLarge, GatewayError, Internal, MethodNotAllowed, NotFound
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Shape = Callable[[GatewayError, str], tuple[int, Any]]
+
+HEAD = web.RequestKey("head", web.StreamResponse)  # the prepared answer, once its head is on the way
+END = web.RequestKey("end", str)  # how a stream ended, where the status does not tell
+ID = web.RequestKey("request_id", str)
+
+log = structlog.get_logger()
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """Who answers on some paths: how an error is told there."""
+
+    name: str
+    shape: Shape
+
+
+def native(error: GatewayError, request_id: str) -> tuple[int, Any]:
+    """The native shape of an error."""
+    return error.status, {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
+
+
+NATIVE = Dialect("native", native)
+
+
+def edge(dialect_of: Callable[[str], Dialect]) -> Any:
+    """The outermost middleware; `dialect_of` names the dialect that owns a path."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request_id = request[ID] = secrets.token_hex(8)
+        began = time.monotonic()
+        dialect = dialect_of(request.path)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        end = "ok"
+        response: web.StreamResponse | None = None
+        try:
+            response = await handler(request)
+            end = request.get(END, end)
+            return response
+        except asyncio.CancelledError:
+            end = "client left"
+            raise
+        except (ConnectionError, TimeoutError) as error:
+            if request.get(HEAD) is None:
+                end, response = "INTERNAL_ERROR", _answer(dialect, _foreseen(error), request_id)
+                return response
+            end, response = "client left", request[HEAD]
+            return response
+        except Exception as error:
+            failure = _foreseen(error)
+            end = failure.code
+            if request.get(HEAD) is not None:
+                break_off(request)
+                end, response = f"broken: {failure.code}", request[HEAD]
+            else:
+                response = _answer(dialect, failure, request_id, error)
+            return response
+        finally:
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                dialect=dialect.name,
+                status=response.status if response is not None else None,
+                bytes=response.body_length if response is not None and response.prepared else None,
+                ms=round((time.monotonic() - began) * 1000),
+                end=end,
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    return middleware
+
+
+async def remember_head(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal handler: from here on, a failure breaks the connection."""
+    request[HEAD] = response
+    response.headers["Server"] = "clipwire"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Request-Id"] = request[ID]
+
+
+def break_off(request: web.Request) -> None:
+    """Ends the connection so that the body is seen to be cut.
+
+    With HTTP/1.1 the missing last chunk tells, and what was sent still arrives; with HTTP/1.0 the
+    end of the body is the close, so only a reset tells.
+    """
+    transport = request.transport
+    if transport is None:
+        return
+    if request.version < HttpVersion11 and (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _foreseen(error: Exception) -> GatewayError:
+    """The error as one of ours; what was not foreseen is logged with its traceback, here only."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLarge()
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound()
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return MethodNotAllowed(f"This address answers {', '.join(sorted(error.allowed_methods))} only.")
+    log.error("not foreseen", exc_info=error)
+    return Internal()
+
+
+def _answer(
+    dialect: Dialect, error: GatewayError, request_id: str, cause: Exception | None = None
+) -> web.Response:
+    status, body = dialect.shape(error, request_id)
+    answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
+    if error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(cause, web.HTTPMethodNotAllowed):
+        answer.headers["Allow"] = cause.headers["Allow"]
+    return answer

@@ -1,0 +1,47 @@
+"""POST /transcribe: the words of a post, while they are recognised."""
+
+from aiohttp import web
+
+from gateway.errors import BadRequest, GatewayError, NotImplementedHere
+from gateway.speech.transcripts import Options
+from gateway.web import params, stream
+from gateway.web.keys import GATEWAY
+from gateway.web.params import TranscribeWish
+
+
+class NotAcceptable(GatewayError):
+    code, status = "NOT_ACCEPTABLE", 406
+    text = f"A transcript is sent as {' or '.join(stream.FORMS)}."
+
+
+async def transcribe(request: web.Request) -> web.StreamResponse:
+    """Finds the post and follows the transcript of what is heard in it."""
+    gateway = request.app[GATEWAY]
+    form = _form(request)
+    wish = await params.body(request, TranscribeWish, gateway.settings)
+    _check(wish, gateway.settings.model)
+    post = await gateway.extractor.find(wish.url)
+    options = Options(language=wish.language, task=wish.task, words=wish.words, prompt=wish.prompt)
+    return await stream.transcript(request, gateway.transcript(post, options), form)
+
+
+def _form(request: web.Request) -> str:
+    """The media type to answer in: `?format=` before `Accept`. Raises NotAcceptable."""
+    if (short := request.query.get("format")) is not None:
+        if short not in stream.SHORT_FORMS:
+            raise NotAcceptable(f"?format= is one of {', '.join(stream.SHORT_FORMS)}.")
+        return stream.SHORT_FORMS[short]
+    accepted = [one.split(";")[0].strip().lower() for one in request.headers.get("Accept", "*/*").split(",")]
+    for one in accepted:
+        if one in stream.FORMS:
+            return one
+        if one in ("*/*", "application/*", ""):
+            return next(iter(stream.FORMS))
+    raise NotAcceptable
+
+
+def _check(wish: TranscribeWish, model: str) -> None:
+    if wish.model not in (None, model):
+        raise BadRequest("This server recognises speech with another model; leave `model` out.")
+    if wish.source == "captions":
+        raise NotImplementedHere("Captions are not served yet; leave `source` out.")

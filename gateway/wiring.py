@@ -1,0 +1,122 @@
+"""Gateway: everything long-lived, built once, closed in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+
+import structlog
+
+from gateway.errors import UpstreamFailed
+from gateway.media.audio import Decoders
+from gateway.media.extractor import Extractor
+from gateway.media.post import Post, Wanted, heard
+from gateway.media.spool import Spool, Spools
+from gateway.media.upstream import Upstreams
+from gateway.settings import Settings
+from gateway.speech import models
+from gateway.speech.pool import LocalPool
+from gateway.speech.transcripts import Options, Transcript, Transcripts
+from gateway.tasks import Background
+
+SWEEP_S = 30
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """The components, introduced to each other. Use `running` to have one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.background = Background()
+        self.upstreams = Upstreams(settings)
+        self.extractor = Extractor(settings, self.background, self.upstreams.unfold)
+        self.decoders = Decoders(self.background)
+        self.spools = Spools(
+            settings.data_dir / "spools",
+            self.background,
+            bytes_max=settings.spool_bytes_max,
+            keep_s=settings.spool_s,
+        )
+        self.pool = LocalPool(settings)
+        self.transcripts = Transcripts(self.pool, self.background, settings)
+        self.stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a transcript would be accepted now."""
+        return self.pool.ready and not self.stopping
+
+    def part(self, post: Post, wanted: Wanted) -> AbstractAsyncContextManager[Spool]:
+        """A part of a post as a spool: the one that is there, or a new one that the site fills."""
+        return self.spools.open((post.id, wanted.key), partial(self._fill, post=post, wanted=wanted))
+
+    async def _fill(self, spool: Spool, post: Post, wanted: Wanted) -> None:
+        try:
+            await self.upstreams.fill(spool, wanted)
+        except UpstreamFailed:
+            self.extractor.forget(post.id)  # its links may be what is wrong; the next request gets new ones
+            raise
+
+    def transcript(self, post: Post, options: Options) -> Transcript:
+        """The transcript of what is heard in a post. Raises NotVideoContent, Busy, NotReady."""
+        wanted = heard(post)
+
+        async def sound() -> AsyncIterator[bytes]:
+            async with self.part(post, wanted) as spool:
+                await spool.begun()
+                async with aclosing(self.decoders.samples(spool)) as samples:
+                    async for chunk in samples:
+                        yield chunk
+
+        return self.transcripts.join((post.id, wanted.key), options, sound, duration=post.duration_s)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway with its processes started; the speech model may still be on its way."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    gateway = Gateway(settings)
+    async with AsyncExitStack() as closing:
+        closing.callback(gateway.spools.close)
+        closing.push_async_callback(gateway.pool.close)
+        closing.push_async_callback(gateway.transcripts.close)
+        closing.push_async_callback(gateway.decoders.close)
+        closing.push_async_callback(gateway.extractor.close)
+        await gateway.upstreams.start()
+        closing.push_async_callback(gateway.upstreams.close)
+        closing.push_async_callback(gateway.background.close)
+        gateway.extractor.start()
+        gateway.decoders.start()
+        gateway.background.start(_speech(gateway), "model")
+        gateway.background.start(_sweeping(gateway), "sweep")
+        yield gateway
+
+
+async def _speech(gateway: Gateway) -> None:
+    """Fetches the model if it is not there, then starts the workers; again later if that fails."""
+    settings, wait_s = gateway.settings, 5.0
+    while True:
+        try:
+            folder = models.find(settings.model, settings.data_dir)
+            if folder is None:
+                log.info("fetching the speech model", model=settings.model)
+                folder = await models.pull(settings.model, settings.data_dir, settings.model_hub_s, _quiet)
+            await gateway.pool.start(folder)
+            log.info("speech ready", model=settings.model, workers=settings.worker_count)
+            return
+        except Exception as error:
+            log.error("no speech model yet", model=settings.model, reason=str(error), again_s=wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, 300)
+
+
+def _quiet(step: str, done: int, total: int | None) -> None:
+    """A server tells where it stands by /ready; the steps are for the command line."""
+
+
+async def _sweeping(gateway: Gateway) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        gateway.spools.sweep()

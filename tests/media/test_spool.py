@@ -1,0 +1,245 @@
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import Busy, GatewayError, UpstreamFailed
+from gateway.media.spool import Spool, Spools
+from gateway.tasks import Background
+
+BODY = random.Random(1).randbytes(700_001)
+
+
+@pytest.fixture
+async def background() -> AsyncIterator[Background]:
+    background = Background()
+    yield background
+    await background.close()
+
+
+def made(folder: Path, background: Background, *, bytes_max: int = 1 << 30, keep_s: float = 60) -> Spools:
+    return Spools(folder, background, bytes_max=bytes_max, keep_s=keep_s)
+
+
+async def read(spool: Spool, start: int = 0) -> bytes:
+    async with aclosing(spool.chunks(start)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def pour(spool: Spool, body: bytes = BODY, pieces: int = 7) -> None:
+    spool.begin("video/mp4")
+    for at in range(0, len(body), len(body) // pieces + 1):
+        spool.append(body[at : at + len(body) // pieces + 1])
+        await asyncio.sleep(0)
+
+
+async def test_many_readers_of_any_start_get_the_same_bytes(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+    fills = 0
+
+    async def fill(spool: Spool) -> None:
+        nonlocal fills
+        fills += 1
+        await pour(spool)
+
+    async def reader(start: int) -> bytes:
+        async with spools.open("a", fill) as spool:
+            return await read(spool, start)
+
+    starts = [0, 1, 5, 300_000, len(BODY)] * 3
+    bodies = await asyncio.gather(*(reader(start) for start in starts))
+    assert bodies == [BODY[start:] for start in starts]
+    assert await reader(0) == BODY
+    assert fills == 1
+    spools.close()
+
+
+async def test_a_broken_spool_gives_its_good_bytes_and_then_raises(
+    tmp_path: Path, background: Background
+) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        await pour(spool, b"good")
+        raise UpstreamFailed("cut")
+
+    async with spools.open("a", fill) as spool:
+        got = b""
+        with pytest.raises(UpstreamFailed, match="cut"):
+            async for chunk in spool.chunks():
+                got += chunk
+        assert got == b"good"
+    async with spools.open("a", pour) as spool:  # not cached: read again
+        assert await read(spool) == BODY
+    spools.close()
+
+
+async def test_a_failure_not_foreseen_breaks_too(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        raise RuntimeError("a bug")
+
+    async with spools.open("a", fill) as spool:
+        with pytest.raises(UpstreamFailed):
+            await spool.begun()
+    spools.close()
+
+
+async def test_an_empty_file_is_a_failure(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        spool.begin("video/mp4")
+
+    async with spools.open("a", fill) as spool:
+        with pytest.raises(UpstreamFailed):
+            await spool.begun()
+    spools.close()
+
+
+async def test_the_last_reader_to_leave_ends_the_read(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+    ended = asyncio.Event()
+
+    async def fill(spool: Spool) -> None:
+        try:
+            await pour(spool, b"some")
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with spools.open("a", fill) as first:
+        async with spools.open("a", fill) as second:
+            assert first is second
+        await asyncio.sleep(0.01)
+        assert not ended.is_set()
+        path = first.path
+    await asyncio.wait_for(ended.wait(), 5)
+    assert not path.exists()
+    spools.close()
+
+
+async def test_the_disk_is_bounded_and_the_least_wanted_goes_first(
+    tmp_path: Path, background: Background
+) -> None:
+    spools = made(tmp_path, background, bytes_max=250)
+    fills: list[str] = []
+
+    async def get(key: str) -> None:
+        async def fill(spool: Spool) -> None:
+            fills.append(key)
+            spool.expect(100)
+            await pour(spool, b"x" * 100)
+
+        async with spools.open(key, fill) as spool:
+            await read(spool)
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        await get(key)
+    assert fills == ["a", "b", "c", "b"]  # c put out b, which was wanted less lately than a
+    assert sum(path.stat().st_size for path in tmp_path.glob("spools-*/*")) <= 250
+    spools.close()
+
+
+async def test_no_room_is_busy_and_what_is_read_is_never_put_out(
+    tmp_path: Path, background: Background
+) -> None:
+    spools = made(tmp_path, background, bytes_max=150)
+
+    async def fill(spool: Spool) -> None:
+        spool.expect(100)
+        await pour(spool, b"x" * 100)
+
+    async with spools.open("a", fill) as held:
+        await read(held)
+        async with spools.open("b", fill) as spool:
+            with pytest.raises(Busy) as caught:
+                await spool.begun()
+            assert caught.value.retry_after_s
+        assert await read(held) == b"x" * 100
+    async with spools.open("b", fill) as spool:
+        assert await read(spool) == b"x" * 100
+    spools.close()
+
+
+async def test_old_spools_go_and_dead_processes_spools_are_swept(
+    tmp_path: Path, background: Background
+) -> None:
+    left = tmp_path / "spools-dead"
+    left.mkdir()
+    (left / "1").write_bytes(b"x")
+    spools = made(tmp_path, background, keep_s=0)
+    beside = made(tmp_path, background)
+    assert not left.exists()
+    async with spools.open("a", pour) as spool:
+        await read(spool)
+        spools.sweep()
+        assert spool.path.exists()
+    await asyncio.sleep(0.01)
+    spools.sweep()
+    assert not spool.path.exists()
+    spools.close()
+    beside.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_full_disk_is_told_as_ours(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        spool.begin("video/mp4")
+        full = os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, spool._fd)  # a disk that is really full, as the kernel plays it
+        os.close(full)
+        spool.append(b"x")
+
+    async with spools.open("a", fill) as spool:
+        with pytest.raises(UpstreamFailed, match="kept"):
+            await spool.begun()
+    spools.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_readers_that_come_and_go_leave_nothing_behind(
+    tmp_path: Path, background: Background, seed: int
+) -> None:
+    chance = random.Random(seed)
+    spools = made(tmp_path, background, bytes_max=2_000)
+
+    async def fill(spool: Spool) -> None:
+        if chance.random() < 0.5:
+            spool.expect(300)
+        await pour(spool, b"x" * 300)
+        if chance.random() < 0.2:
+            raise UpstreamFailed
+
+    async def reader() -> None:
+        with suppress(GatewayError):
+            async with spools.open(chance.randrange(6), fill) as spool:
+                async with aclosing(spool.chunks()) as chunks:
+                    got = b""
+                    async for chunk in chunks:
+                        got += chunk
+                        for _ in range(chance.randrange(3)):
+                            await asyncio.sleep(0)
+                assert got == b"x" * 300
+
+    async def leaving() -> None:
+        task = asyncio.create_task(reader())
+        for _ in range(chance.randrange(20)):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    await asyncio.gather(*(leaving() if chance.random() < 0.4 else reader() for _ in range(60)))
+    on_disk = sum(path.stat().st_size for path in tmp_path.glob("spools-*/*"))
+    assert on_disk <= spools._bytes <= 2_000
+    spools.close()
+    assert spools._bytes == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+"""A gateway in this process, in front of the origin, as callers see it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.settings import Settings
+from gateway.web.server import listening
+from gateway.wiring import Gateway
+from tests.origin.origin import Origin
+
+
+class Front:
+    """A running gateway, its address, the origin behind it and a client's session."""
+
+    def __init__(self, gateway: Gateway, url: str, origin: Origin, session: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.url = url
+        self.origin = origin
+        self.session = session
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.session.post(self.url + path, json=body)
+
+    def download(self, scenario: str, mode: str = "ORIGINAL") -> Any:
+        return self.post("/download", url=self.origin.url(scenario), content_type=mode)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A raw connection, for what no HTTP library lets one see."""
+        return await asyncio.open_connection("127.0.0.1", int(self.url.rsplit(":", 1)[1]))
+
+
+Start = Callable[..., Any]
+
+
+@asynccontextmanager
+async def started(folder: Path, **settings: Any) -> AsyncIterator[Front]:
+    async with AsyncExitStack() as stack:
+        origin = await stack.enter_async_context(Origin(folder / "origin"))
+        fields: dict[str, Any] = {
+            "port": 0, "data_dir": folder / "data",
+            "proxy_url": origin.proxy_url, "proxy_ca_file": origin.ca_file,
+            "extract_processes": 1, "shutdown_s": 1, "model": str(folder / "no-model"),
+        }  # fmt: skip
+        gateway, url = await stack.enter_async_context(
+            listening(Settings(_env_file=None, **(fields | settings)))
+        )  # type: ignore[call-arg]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Front(gateway, url, origin, session)
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a gateway with the settings given; it ends with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> Front:
+            return await stack.enter_async_context(started(tmp_path, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def front(start: Start) -> Front:
+    """A gateway without a speech model."""
+    found: Front = await start()
+    return found
+
+
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Waits until something has happened; fails when it does not."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.01)

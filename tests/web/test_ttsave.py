@@ -1,0 +1,271 @@
+"""The documented API of TTSave, row by row."""
+
+import ast
+import asyncio
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+from gateway.wire import multipart
+from tests.web.conftest import Front, Start, until
+
+NOTHING = "No files available for download"
+NOT_SAVED = "Failed to save the file"
+
+
+@pytest.mark.parametrize("path", ["/ping", "/api/v3/ping"])
+async def test_ping_answers_whatever_the_body(front: Front, path: str) -> None:
+    for answer in (
+        front.session.get(front.url + path),
+        front.session.post(front.url + path),
+        front.session.post(front.url + path, json={"a": 1}),
+        front.session.post(front.url + path, data=b"\xff\x00 not json"),
+    ):
+        async with answer as response:
+            assert (response.status, await response.text()) == (200, "pong")
+            assert response.content_type == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/download", "/api/v3/download"])
+@pytest.mark.parametrize("field", ["content_type", "download_content_type"])
+async def test_both_paths_and_both_field_names_answer(front: Front, path: str, field: str) -> None:
+    async with front.post(path, url=front.origin.url("video"), **{field: "VIDEO_ONLY"}) as response:
+        assert response.status == 200
+        body = await response.read()
+    boundary = re.fullmatch(
+        r"multipart/x-mixed-replace; boundary=(simple_boundary[0-9a-f]{32})", response.headers["Content-Type"]
+    )
+    assert boundary
+    (part,) = multipart.parts(body, boundary[1])
+    assert [part.body] == front.origin.parts("video")
+    assert part.headers == {
+        "content-type": "video/mp4",
+        "content-length": str(len(part.body)),
+        "content-disposition": 'attachment; filename="clipwire.demo_7400000000000000001.mp4"',
+    }
+
+
+async def test_content_meta_is_base64_of_json_that_python_literals_read(front: Front) -> None:
+    for name in ("video", "hostile_text", "hostile_surrogate"):
+        async with front.download(name) as response:
+            assert response.status == 200
+            meta = response.headers["Content-Meta"]
+            await response.read()
+        text = base64.b64decode(meta, validate=True).decode()
+        assert len(meta) <= 8000
+        assert ast.literal_eval(text) == json.loads(text)
+        assert set(json.loads(text)) == {"title", "desc"}
+
+
+async def test_a_photo_post_is_its_photos_in_order_and_its_sound(front: Front) -> None:
+    async with front.download("photo3") as response:
+        body = await response.read()
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+    parts = list(multipart.parts(body, boundary))
+    assert [part.body for part in parts] == front.origin.parts("photo3")
+    names = [part.headers["content-disposition"].partition("filename=")[2].strip('"') for part in parts]
+    stem = "clipwire.demo_7400000000000000010"
+    assert names == [f"{stem}_01.jpg", f"{stem}_02.jpg", f"{stem}_03.jpg", f"{stem}.mp3"]
+
+
+@pytest.mark.parametrize(("name", "count"), [("photo35", 36), ("photo_silent", 3), ("photo_webp", 4)])
+async def test_photo_posts_of_every_sort_come_whole(front: Front, name: str, count: int) -> None:
+    async with front.download(name) as response:
+        body = await response.read()
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+    parts = list(multipart.parts(body, boundary))
+    assert [part.body for part in parts] == front.origin.parts(name)
+    assert len({part.headers["content-disposition"] for part in parts}) == len(parts) == count
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "answer"),
+    [
+        ({}, 400, {"detail": "URL is required"}),
+        ({"url": ""}, 400, {"detail": "URL is required"}),
+        ({"url": "  "}, 400, {"detail": "URL is required"}),
+        ({"url": None, "content_type": "nonsense"}, 400, {"detail": "URL is required"}),
+        ({"url": "x"}, 400, {"detail": "Invalid content type"}),
+        ({"url": "x", "content_type": None}, 400, {"detail": "Invalid content type"}),
+        ({"url": "x", "content_type": "video_only"}, 400, {"detail": "Invalid content type"}),
+    ],
+)
+async def test_missing_fields_are_told_in_the_documented_words(
+    front: Front, body: dict[str, Any], status: int, answer: dict[str, str]
+) -> None:
+    async with front.session.post(front.url + "/download", json=body) as response:
+        assert (response.status, await response.json()) == (status, answer)
+
+
+@pytest.mark.parametrize(
+    ("data", "at"),
+    [
+        (b"", ["body"]), (b"not json", ["body"]), (b"[]", ["body"]), (b"1", ["body"]),
+        (b"\xff\xfe", ["body"]),
+        (b"[" * 50_000, ["body"]), (b'{"url": 5}', ["body", "url"]), (b'{"url": ["x"]}', ["body", "url"]),
+        (b'{"url": "x", "content_type": 5}', ["body", "content_type"]),
+        (b'{"url": "x", "download_content_type": {}}', ["body", "download_content_type"]),
+    ],
+)  # fmt: skip
+async def test_wrong_bodies_are_a_validation_error(front: Front, data: bytes, at: list[str]) -> None:
+    async with front.session.post(front.url + "/download", data=data) as response:
+        body = await response.json()
+        assert response.status == 422
+    assert body["message"] == "Validation Error"
+    (fault,) = body["detail"]
+    assert fault["loc"] == at
+    assert fault["msg"]
+    assert fault["type"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hello", "https://example.com/", "https://eviltiktok.com/@u/video/7400000000000000001",
+        "https://www.tiktok.com@127.0.0.1/@u/video/7400000000000000001", "https://127.0.0.1/x",
+        "https://www.tiktok.com:8443/@u/video/7400000000000000001",
+        "https://ｗｗｗ.tiktok.com/@u/video/7400000000000000001",
+    ],
+)  # fmt: skip
+async def test_what_is_no_post_is_refused_without_a_request_to_anybody(front: Front, url: str) -> None:
+    async with front.post("/download", url=url, content_type="ORIGINAL") as response:
+        body = await response.json()
+        assert (response.status, body["detail"], body["code"]) == (400, NOTHING, "INVALID_URL")
+    assert not front.origin.hits
+    assert not front.origin.refused_hosts
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("private", "VIDEO_PRIVATE"), ("private_self", "VIDEO_PRIVATE"), ("deleted", "VIDEO_UNAVAILABLE"),
+        ("geo", "GEO_BLOCKED"), ("login", "LOGIN_REQUIRED"), ("login_status", "LOGIN_REQUIRED"),
+        ("login_redirect", "LOGIN_REQUIRED"), ("long", "VIDEO_TOO_LONG"), ("no_formats", "NOT_VIDEO_CONTENT"),
+        ("waf_hard", "IP_BLOCKED"), ("page_403", "IP_BLOCKED"), ("page_429", "UPSTREAM_RATE_LIMITED"),
+        ("page_503", "EXTRACTION_FAILED"), ("short_away", "INVALID_URL"), ("short_dead", "INVALID_URL"),
+    ],
+)  # fmt: skip
+async def test_a_post_that_is_not_to_be_had_says_why(front: Front, name: str, code: str) -> None:
+    async with front.download(name) as response:
+        body = await response.json()
+    assert (response.status, body["detail"], body["code"]) == (400, NOTHING, code)
+    assert body["message"]
+    assert not front.origin.refused_hosts
+
+
+@pytest.mark.parametrize("name", ["page_hangs", "page_trickles"])
+async def test_a_page_that_does_not_end_is_given_up_and_the_next_post_works(start: Start, name: str) -> None:
+    front = await start(extract_s=1.5)
+    async with front.download(name) as response:
+        body = await response.json()
+    assert (response.status, body["detail"], body["code"]) == (500, NOT_SAVED, "UPSTREAM_TIMEOUT")
+    async with front.download("video") as response:
+        assert response.status == 200
+        await response.read()
+
+
+@pytest.mark.parametrize("name", ["waf", "short_vm", "short_vt", "short_t", "redirect_media", "cdn_slow"])
+async def test_detours_lead_to_the_same_bytes(front: Front, name: str) -> None:
+    async with front.download(name) as response:
+        body = await response.read()
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+    assert [part.body for part in multipart.parts(body, boundary)] == front.origin.parts(name)
+
+
+async def test_a_short_link_to_photos_leads_there(front: Front) -> None:
+    async with front.download("short_photo") as response:
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        parts = list(multipart.parts(await response.read(), boundary))
+    assert [part.body for part in parts] == front.origin.parts("photo3")
+
+
+@pytest.mark.parametrize("name", ["cdn_403", "cdn_404", "cdn_empty", "cdn_html", "expired"])
+async def test_media_that_cannot_be_fetched_are_an_error_before_the_head(front: Front, name: str) -> None:
+    async with front.download(name) as response:
+        body = await response.json()
+    assert (response.status, body["detail"], body["code"]) == (500, NOT_SAVED, "UPSTREAM_FAILED")
+
+
+async def test_a_refused_link_is_not_kept_for_the_next_request(front: Front) -> None:
+    async with front.download("expired") as response:
+        assert response.status == 500
+    async with front.download("expired") as response:
+        assert response.status == 200
+        await response.read()
+
+
+@pytest.mark.parametrize("name", ["evil_media", "evil_metadata", "redirect_evil"])
+async def test_links_that_lead_elsewhere_are_not_followed(front: Front, name: str) -> None:
+    async with front.download(name) as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (500, "UPSTREAM_FAILED")
+    assert not front.origin.refused_hosts
+
+
+async def test_a_slide_has_alternates(front: Front) -> None:
+    async with front.download("photo_alternate") as response:
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        parts = list(multipart.parts(await response.read(), boundary))
+    assert [part.body for part in parts] == front.origin.parts("photo_alternate")
+
+
+async def test_a_dead_proxy_is_told(start: Start) -> None:
+    front = await start(proxy_url="http://127.0.0.1:9")
+    async with front.download("video") as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (400, "PROXY_ERROR")
+
+
+async def test_video_only_of_photos_is_an_honest_no(front: Front) -> None:
+    async with front.download("photo3", "VIDEO_ONLY") as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (501, "NOT_IMPLEMENTED")
+
+
+async def test_a_full_queue_is_busy(start: Start) -> None:
+    front = await start(extract_waiting_max=0, extract_s=5)
+    async with front.download("video") as response:
+        await response.read()
+    hanging = front.session.post(
+        front.url + "/download", json={"url": front.origin.url("page_hangs"), "content_type": "ORIGINAL"}
+    )
+    task = asyncio.ensure_future(hanging.__aenter__())
+    await until(lambda: front.origin.hits["page:7400000000000000076"] > 0)
+    async with front.download("speech") as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (503, "BUSY")
+    assert int(response.headers["Retry-After"]) > 0
+    task.cancel()
+
+
+async def test_no_room_is_busy(start: Start) -> None:
+    front = await start(spool_bytes_max=1 << 20)
+    async with front.download("big") as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (503, "BUSY")
+    async with front.download("video") as response:
+        assert response.status == 200
+        await response.read()
+
+
+async def test_too_large_a_file_is_refused(start: Start) -> None:
+    front = await start(part_bytes_max=1 << 20)
+    async with front.download("big") as response:
+        body = await response.json()
+    assert (response.status, body["code"]) == (500, "UPSTREAM_FAILED")
+
+
+async def test_other_errors_take_the_dialects_shape(front: Front) -> None:
+    async with front.session.get(front.url + "/download") as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "POST"
+        assert (await response.json())["code"] == "METHOD_NOT_ALLOWED"
+    async with front.session.get(front.url + "/api/v3/nothing") as response:
+        assert response.status == 404
+        assert set(await response.json()) == {"detail", "code"}
+    async with front.session.post(front.url + "/download", data=b" " * 100_000) as response:
+        assert response.status == 413
+        assert (await response.json())["code"] == "BODY_TOO_LARGE"
