@@ -100,7 +100,7 @@ async def extract(origin: Origin, url: str) -> dict[str, Any]:
 async def until(true: Callable[[], bool]) -> None:
     """Wait for what another task is about to do; fails rather than hangs."""
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  the origin counts, it does not call back
+        while not true():
             await asyncio.sleep(0.01)
 
 

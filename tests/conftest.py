@@ -1,0 +1,34 @@
+"""What every test shares: the event loop of the product, and a speech model fetched once."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from gateway.speech import models
+
+DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1] / ".cache" / "data")
+
+
+def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], Any]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Kept between runs, for the model in it."""
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    return DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def base_model(data_dir: Path) -> Path:
+    """The real base model; parallel test processes wait for one of them to fetch it."""
+    with (data_dir / "pull.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return asyncio.run(models.pull("base", data_dir, 10, lambda what, done, total: None))

@@ -1,0 +1,223 @@
+"""POST /transcribe with the real model: its forms, and its bad endings."""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.wire import events
+from gateway.wire.events import End, Event, Failed, Info, Segment
+from tests.web.conftest import Front, Start, until
+
+NARRATION = (Path(__file__).parents[1] / "origin" / "clips" / "narration.txt").read_text()
+
+
+@pytest.fixture
+async def speaking(start: Start, data_dir: Path, base_model: Path) -> Front:
+    """A gateway that hears."""
+    front: Front = await start(data_dir=data_dir, model="base", workers=1)
+    await until(lambda: front.gateway.ready, 60)
+    return front
+
+
+async def lines(response: Any) -> list[Event]:
+    return [events.parse(line) async for line in response.content]
+
+
+def words(text: str) -> list[str]:
+    return "".join(c for c in text.lower() if c.isalpha() or c == " ").split()
+
+
+def alike(heard: str, said: str) -> float:
+    """The share of the words said that was heard."""
+    left = words(heard)
+    found = [left.remove(word) for word in words(said) if word in left]
+    return len(found) / len(words(said))
+
+
+async def test_the_words_of_a_post_come_as_lines(speaking: Front) -> None:
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/x-ndjson"
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        got = await lines(response)
+    info, *segments, end = got
+    assert isinstance(info, Info)
+    assert isinstance(end, End)
+    assert info.id == response.headers["Transcript-Id"]
+    assert (info.language, info.model, info.source) == ("en", "base", "speech")
+    heard = [one for one in segments if isinstance(one, Segment)]
+    assert [one.id for one in heard] == list(range(len(segments)))
+    text = events.text_of(heard)
+    assert alike(text, NARRATION) > 0.9
+    assert end.text_sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert (end.segments, end.speech) == (len(heard), "ok")
+    assert end.duration == pytest.approx(23.2, abs=0.2)
+    times = [time for one in heard for time in (one.start, one.end)]
+    assert times == sorted(times)
+    assert times[-1] <= end.duration
+
+
+@pytest.mark.parametrize("how", ["accept", "query"])
+async def test_server_sent_events_are_numbered(speaking: Front, how: str) -> None:
+    headers = {"Accept": "text/event-stream"} if how == "accept" else {}
+    path = "/transcribe" + ("?format=sse" if how == "query" else "")
+    wish = {"url": speaking.origin.url("speech")}
+    async with speaking.session.post(speaking.url + path, json=wish, headers=headers) as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        frames = (await response.text()).rstrip("\n").split("\n\n")
+    for number, frame in enumerate(frames):
+        id_, kind, data = frame.split("\n")
+        assert id_ == f"id: {number}"
+        assert kind == f"event: {json.loads(data.removeprefix('data: '))['type']}"
+    assert kind == "event: end"
+
+
+async def test_the_first_words_come_before_the_origin_has_ended(speaking: Front) -> None:
+    size = len(speaking.origin.parts("speech")[0])
+    speaking.origin.pace(size // 12)
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        await response.content.readline()
+        first = events.parse(await response.content.readline())
+        assert isinstance(first, Segment)
+        assert speaking.origin.bytes_sent["speech"] < size
+        assert speaking.origin.open_reads == 1
+        speaking.origin.pace(None)
+        rest = await lines(response)
+    assert isinstance(rest[-1], End)
+
+
+async def test_a_video_is_heard_from_its_own_soundtrack_and_photos_from_their_sound(speaking: Front) -> None:
+    for name, clip in (("video", "video.txt"), ("photo3", "sound.txt")):
+        said = (Path(__file__).parents[1] / "origin" / "clips" / clip).read_text()
+        async with speaking.post("/transcribe", url=speaking.origin.url(name)) as response:
+            got = await lines(response)
+        assert alike(events.text_of([one for one in got if isinstance(one, Segment)]), said) > 0.7
+    assert speaking.origin.hits["media:music"] == 0
+
+
+async def test_two_requests_for_one_post_share_one_transcript(speaking: Front) -> None:
+    async def once() -> tuple[str, list[Event]]:
+        async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+            return response.headers["Transcript-Id"], await lines(response)
+
+    first, second = await asyncio.gather(once(), once())
+    assert first == second
+    assert speaking.origin.hits["media:speech"] == 1
+
+
+async def test_an_origin_that_dies_ends_in_an_error_line_never_in_end(speaking: Front) -> None:
+    """The clip is short: what was heard before the death may come first."""
+    async with speaking.post("/transcribe", url=speaking.origin.url("cdn_dies")) as response:
+        if response.status == 200:
+            got = await lines(response)
+            assert isinstance(got[-1], Failed)
+            assert got[-1].code == "UPSTREAM_FAILED"
+            assert not any(isinstance(one, End) for one in got)
+        else:
+            assert response.status == 502
+            assert (await response.json())["error"]["code"] == "UPSTREAM_FAILED"
+
+
+async def test_failures_before_the_first_event_are_plain_answers(speaking: Front) -> None:
+    for name, status, code in (
+        ("cdn_403", 502, "UPSTREAM_FAILED"), ("private", 422, "VIDEO_PRIVATE"),
+        ("page_429", 502, "UPSTREAM_RATE_LIMITED"),
+        ("photo_silent", 422, "NOT_VIDEO_CONTENT"), ("big", 422, "MEDIA_UNDECODABLE"),
+    ):  # fmt: skip
+        async with speaking.post("/transcribe", url=speaking.origin.url(name)) as response:
+            body = await response.json()
+        assert (response.status, body["error"]["code"]) == (status, code), name
+        assert body["error"]["request_id"] == response.headers["X-Request-Id"]
+
+
+async def test_a_worker_that_dies_is_replaced_and_no_word_is_lost(speaking: Front) -> None:
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        undisturbed = [one for one in await lines(response) if isinstance(one, Segment)]
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        await response.content.readline()
+        os.kill(speaking.gateway.pool.pids[0], signal.SIGKILL)
+        got = await lines(response)
+    assert isinstance(got[-1], End)
+    assert events.text_of([one for one in got if isinstance(one, Segment)]) == events.text_of(undisturbed)
+
+
+async def test_a_client_that_leaves_ends_what_nobody_else_needs(speaking: Front) -> None:
+    speaking.origin.pace(20_000)
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        await response.content.readline()
+        assert len(speaking.gateway.transcripts) == 1
+        response.close()
+    await until(lambda: len(speaking.gateway.transcripts) == 0)
+    await until(lambda: speaking.origin.open_reads == 0)
+    assert not speaking.gateway.decoders.running
+    assert not speaking.gateway.pool.waiting
+
+
+async def test_one_listener_leaving_leaves_the_other_its_words(speaking: Front) -> None:
+    speaking.origin.pace(60_000)
+
+    async def stays() -> list[Event]:
+        async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+            return await lines(response)
+
+    staying = asyncio.ensure_future(stays())
+    await until(lambda: len(speaking.gateway.transcripts) == 1)
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+        await response.content.readline()
+        response.close()
+    speaking.origin.pace(None)
+    got = await staying
+    assert isinstance(got[-1], End)
+
+
+async def test_a_full_queue_is_busy(start: Start, data_dir: Path, base_model: Path) -> None:
+    front = await start(data_dir=data_dir, model="base", workers=1, transcripts_max=1)
+    await until(lambda: front.gateway.ready, 60)
+    front.origin.pace(20_000)
+    async with front.post("/transcribe", url=front.origin.url("speech")) as response:
+        assert response.status == 200
+        async with front.post("/transcribe", url=front.origin.url("video")) as refused:
+            body = await refused.json()
+            assert (refused.status, body["error"]["code"]) == (503, "BUSY")
+            assert int(refused.headers["Retry-After"]) > 0
+        response.close()
+
+
+async def test_without_a_model_yet_it_is_not_ready_and_says_so(front: Front) -> None:
+    async with front.post("/transcribe", url=front.origin.url("speech")) as response:
+        body = await response.json()
+    assert (response.status, body["error"]["code"]) == (503, "BUSY")
+    assert "Retry-After" in response.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "VALIDATION_ERROR"), ({"url": 5}, "VALIDATION_ERROR"), ({"url": "hello"}, "INVALID_URL"),
+        ({"url": "x", "task": "sing"}, "VALIDATION_ERROR"),
+        ({"url": "x", "language": "english"}, "VALIDATION_ERROR"),
+        ({"url": "x", "model": "huge"}, "VALIDATION_ERROR"),
+        ({"url": "x", "words": "yes"}, "VALIDATION_ERROR"),
+        ({"url": "x" * 5000}, "VALIDATION_ERROR"),
+    ],
+)  # fmt: skip
+async def test_wrong_wishes_name_their_fault(front: Front, body: dict[str, Any], code: str) -> None:
+    async with front.post("/transcribe", **body) as response:
+        answer = await response.json()
+    assert (response.status, answer["error"]["code"]) == (400, code)
+    assert answer["error"]["message"]
+
+
+async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
+    for headers, query in (({"Accept": "image/png"}, ""), ({}, "?format=docx")):
+        async with front.session.post(
+            front.url + "/transcribe" + query, json={"url": front.origin.url("speech")}, headers=headers
+        ) as response:
+            assert response.status == 406
+            assert (await response.json())["error"]["code"] == "NOT_ACCEPTABLE"
