@@ -75,6 +75,9 @@ def _run(work: Any) -> Any:
     except GatewayError as error:
         print(error.message, file=sys.stderr)
         raise typer.Exit(1) from None
+    except OSError as error:  # a port in use, a folder that cannot be written
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

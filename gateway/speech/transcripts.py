@@ -51,8 +51,8 @@ class Transcripts:
         self._running: dict[tuple[Hashable, Options], Transcript] = {}
 
     def __len__(self) -> int:
-        """Transcripts running."""
-        return len(self._running)
+        """Transcripts running; one that everybody left is not."""
+        return sum(not transcript.ending for transcript in self._running.values())
 
     def join(self, key: Hashable, options: Options, sound: Sound, *, duration: float | None) -> "Transcript":
         """The running transcript of this sound and these options, or a new one.
@@ -66,7 +66,7 @@ class Transcripts:
             return running
         if not self._pool.ready:
             raise NotReady(retry_after_s=_BUSY_RETRY_S)
-        if len(self._running) >= self._settings.transcripts_max:
+        if len(self) >= self._settings.transcripts_max:
             raise Busy(retry_after_s=_BUSY_RETRY_S)
         listening = Listening(sound, self._detector, self._thread)
         transcript = Transcript(options, listening, self._pool, duration=duration, ahead=self._ahead)
@@ -86,7 +86,7 @@ class Transcripts:
 
     def _ahead(self) -> int:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""
-        share = _AHEAD_PER_WORKER * self._pool.workers // max(1, len(self._running))
+        share = _AHEAD_PER_WORKER * self._pool.workers // max(1, len(self))
         return max(_AHEAD_LEAST, share)
 
 

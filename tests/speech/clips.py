@@ -1,0 +1,92 @@
+"""Sounds for the tests: real speech as samples, its words, and how far a text is from them."""
+
+import json
+import os
+import re
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import jiwer
+import numpy as np
+
+from tests.speech import debian_clips
+
+RATE = 16_000
+_NUMBERS = {"1": "one", "10": "ten", "mr": "mister"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Speech, s16le mono 16 kHz, and what is said."""
+
+    name: str
+    samples: bytes
+    text: str
+    language: str = "en"
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / 2 / RATE
+
+
+def debian() -> list[Clip]:
+    """Five sentences read by one person."""
+    return [Clip(path.stem[-4:], decoded(path), text) for path, text in debian_clips.librivox().items()]
+
+
+def held() -> list[Clip] | None:
+    """The clips of the folder named by CLIPWIRE_SPEECH; None when it is not set."""
+    named = os.environ.get("CLIPWIRE_SPEECH")
+    if not named:
+        return None
+    entries = json.loads((Path(named) / "manifest.json").read_text())
+    return [Clip(e["file"], decoded(Path(named) / e["file"]), e["text"], e["language"]) for e in entries]
+
+
+def joined(clips: list[Clip], pause_s: float) -> Clip:
+    """Clips one after the other, as one sound."""
+    samples = silence(pause_s).join(clip.samples for clip in clips)
+    return Clip("joined", samples, " ".join(clip.text for clip in clips))
+
+
+def decoded(path: Path) -> bytes:
+    out = []
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        for frame in container.decode(audio=0):
+            out += [part.to_ndarray().tobytes() for part in resampler.resample(frame)]
+        out += [part.to_ndarray().tobytes() for part in resampler.resample(None)]
+    return b"".join(out)
+
+
+def silence(seconds: float) -> bytes:
+    return bytes(2 * round(seconds * RATE))
+
+
+def noise(seconds: float) -> bytes:
+    hiss = np.random.default_rng(1).normal(0, 300, round(seconds * RATE))
+    return hiss.astype("<i2").tobytes()
+
+
+def sound(samples: bytes, chunk: int = 16_000) -> Callable[[], AsyncIterator[bytes]]:
+    """Samples as the decoder hands them over."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for i in range(0, len(samples), chunk):
+            yield samples[i : i + chunk]
+
+    return chunks
+
+
+def error_rate(clip: Clip, text: str) -> float:
+    """Word error rate, spelling and numbers aside."""
+    return float(jiwer.wer(_plain(clip.text), _plain(text)))
+
+
+def _plain(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.lower()).replace("'", "").replace("-", " ")
+    words = re.sub(r"[^\w\s]", " ", text).split()
+    return " ".join(_NUMBERS.get(word, word) for word in words)

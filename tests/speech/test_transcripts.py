@@ -1,0 +1,312 @@
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gateway.errors import BadRequest, Busy, MediaUndecodable, NotReady, UpstreamFailed
+from gateway.settings import Settings
+from gateway.speech.pool import LocalPool
+from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
+from gateway.tasks import Background
+from gateway.wire.events import End, Failed, Info, Logged, Segment, text_of
+from tests.speech.clips import Clip, error_rate, joined, noise, silence, sound
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool(base_model: Path) -> AsyncIterator[LocalPool]:
+    pool = LocalPool(Settings(workers=2))
+    await pool.start(base_model)
+    yield pool
+    await pool.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def transcripts(pool: LocalPool) -> AsyncIterator[Transcripts]:
+    background = Background()
+    transcripts = Transcripts(pool, background, Settings(transcripts_max=3))
+    yield transcripts
+    await background.close()
+    await transcripts.close()
+    assert len(transcripts) == 0
+
+
+async def followed(transcript: Transcript, after: int = -1) -> list[Logged]:
+    async with aclosing(transcript.follow(after)) as events:
+        numbered = [pair async for pair in events]
+    assert [number for number, _ in numbered] == list(range(after + 1, after + 1 + len(numbered)))
+    return [event for _, event in numbered]
+
+
+async def heard(transcripts: Transcripts, samples: bytes, options: Options | None = None) -> list[Logged]:
+    return await followed(transcripts.join(object(), options or Options(), sound(samples), duration=None))
+
+
+def segments(events: list[Logged]) -> list[Segment]:
+    return [event for event in events if isinstance(event, Segment)]
+
+
+def never(begun: asyncio.Event, ended: asyncio.Event, before: bytes = b"") -> Sound:
+    """A sound that stops arriving."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            begun.set()
+            yield before
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    return chunks
+
+
+def broken(samples: bytes, failure: Exception) -> Sound:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield samples
+        raise failure
+
+    return chunks
+
+
+async def test_speech_becomes_its_words_in_order(transcripts: Transcripts, passage: Clip) -> None:
+    info, *middle, end = await heard(transcripts, passage.samples)
+    assert isinstance(info, Info)
+    assert (info.language, info.model, info.source) == ("en", "base", "speech")
+    said = segments(middle)
+    assert said == middle
+    assert [segment.id for segment in said] == list(range(len(said)))
+    times = [time for segment in said for time in (segment.start, segment.end)]
+    assert times == sorted(times)
+    assert times[-1] <= passage.seconds
+    assert error_rate(passage, text_of(said)) < 0.15
+    assert isinstance(end, End)
+    assert end.segments == len(said)
+    assert end.text_sha256 == hashlib.sha256(text_of(said).encode()).hexdigest()
+    assert end.duration == pytest.approx(passage.seconds, abs=0.001)
+    assert end.speech == "ok"
+
+
+async def test_times_are_those_of_the_sound(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
+    clip = debian_clips[1]
+    events = await heard(transcripts, silence(31.5) + clip.samples + silence(20) + clip.samples + silence(3))
+    first, second = segments(events)
+    assert error_rate(clip, first.text) < 0.3
+    assert error_rate(clip, second.text) < 0.3
+    assert first.start == pytest.approx(31.5, abs=0.5)
+    assert second.start == pytest.approx(31.5 + clip.seconds + 20, abs=0.5)
+
+
+async def test_the_last_words_are_never_lost(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
+    for tail in (b"", silence(0.01), silence(2.5)):
+        events = await heard(transcripts, debian_clips[0].samples + debian_clips[4].samples + tail)
+        assert text_of(segments(events)).rstrip(".").endswith("amiable himself")
+
+
+async def test_every_clip_is_near_its_reference(transcripts: Transcripts, held_clips: list[Clip]) -> None:
+    for clip in held_clips:
+        if clip.seconds > 60:
+            continue  # the long ones belong to the bench
+        info, *middle, end = await heard(transcripts, clip.samples)
+        assert isinstance(info, Info)
+        assert info.language == clip.language
+        assert isinstance(end, End)
+        assert error_rate(clip, text_of(segments(middle))) < 0.13, clip.name
+
+
+async def test_silence_and_noise_are_no_speech(transcripts: Transcripts) -> None:
+    for samples in (silence(12), noise(12), b""):
+        info, end = await heard(transcripts, samples)
+        assert isinstance(info, Info)
+        assert info.language is None
+        assert isinstance(end, End)
+        assert (end.speech, end.segments) == ("none", 0)
+        assert end.text_sha256 == hashlib.sha256(b"").hexdigest()
+
+
+async def test_readers_share_one_transcript_and_get_every_event(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    read = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        for _ in range(3):
+            yield debian_clips[0].samples
+
+    first = transcripts.join("same", Options(), chunks, duration=21.5)
+    events = asyncio.create_task(followed(first))
+    async with aclosing(first.follow()) as early:
+        await anext(early)
+    second = transcripts.join("same", Options(), chunks, duration=21.5)
+    assert second is first
+    assert transcripts.join("same", Options(language="en"), chunks, duration=None) is not first
+    late, resumed = await asyncio.gather(followed(second), followed(second, after=1))
+    assert late == await events
+    assert resumed == late[2:]
+    assert isinstance(late[0], Info)
+    assert late[0].duration == 21.5
+    assert await followed(first) == late  # the log stays with those who hold it
+    assert read <= 2
+
+
+async def test_a_worker_killed_midway_changes_nothing(
+    transcripts: Transcripts, pool: LocalPool, passage: Clip
+) -> None:
+    undisturbed = await heard(transcripts, passage.samples)
+    transcript = transcripts.join("disturbed", Options(), sound(passage.samples), duration=None)
+    events = []
+    async with aclosing(transcript.follow()) as log:
+        async for number, event in log:
+            events.append(event)
+            if number == 0:
+                for pid in pool.pids:
+                    os.kill(pid, signal.SIGKILL)
+    assert [e.text for e in segments(events)] == [e.text for e in segments(undisturbed)]
+    assert isinstance(events[-1], End)
+
+
+async def test_workers_killed_again_and_again_end_in_failed_then_service(
+    transcripts: Transcripts, pool: LocalPool, passage: Clip
+) -> None:
+    async def murder() -> None:
+        seen: set[int] = set()
+        while True:
+            for pid in set(pool.pids) - seen:
+                seen.add(pid)
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.005)
+
+    transcript = transcripts.join("doomed", Options(), sound(passage.samples), duration=None)
+    murderer = asyncio.create_task(murder())
+    failed = (await followed(transcript))[-1]
+    murderer.cancel()
+    assert isinstance(failed, Failed)
+    assert failed.code == "SPEECH_FAILED"
+    async with asyncio.timeout(30):
+        while not pool.ready:
+            await asyncio.sleep(0.02)
+    assert isinstance((await heard(transcripts, passage.samples))[-1], End)
+
+
+async def test_the_last_reader_to_leave_stops_everything(
+    transcripts: Transcripts, pool: LocalPool, passage: Clip
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+    transcript = transcripts.join("left", Options(), never(begun, ended, passage.samples * 4), duration=None)
+    one, other = transcript.follow(), transcript.follow()
+    await asyncio.gather(anext(one), anext(other))
+    await one.aclose()
+    await asyncio.sleep(0.05)
+    assert not ended.is_set()
+    await other.aclose()
+    again = transcripts.join("left", Options(), sound(b""), duration=None)
+    assert again is not transcript
+    await ended.wait()
+    assert isinstance((await followed(again))[-1], End)
+    assert pool.waiting == 0
+
+
+async def test_more_than_the_bound_is_busy(transcripts: Transcripts) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+    readers = [
+        asyncio.create_task(followed(transcripts.join(key, Options(), never(begun, ended), duration=None)))
+        for key in range(3)
+    ]
+    await begun.wait()
+    with pytest.raises(Busy) as refused:
+        transcripts.join("one more", Options(), never(begun, ended), duration=None)
+    assert refused.value.retry_after_s
+    joining = asyncio.create_task(
+        followed(transcripts.join(0, Options(), never(begun, ended), duration=None))
+    )  # an identical wish is no more work
+    for task in (*readers, joining):
+        task.cancel()
+    await asyncio.wait([*readers, joining])
+    assert isinstance((await heard(transcripts, silence(1)))[-1], End)
+
+
+async def test_without_workers_it_is_not_ready() -> None:
+    settings = Settings()
+    transcripts = Transcripts(LocalPool(settings), Background(), settings)
+    with pytest.raises(NotReady):
+        transcripts.join("key", Options(), sound(b""), duration=None)
+    await transcripts.close()
+
+
+async def test_an_unknown_language_is_refused_before_any_work(transcripts: Transcripts) -> None:
+    with pytest.raises(BadRequest):
+        transcripts.join("key", Options(language="xx"), sound(b""), duration=None)
+
+
+async def test_a_broken_sound_keeps_what_came_before(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    clip = joined(debian_clips[:3], 0.5)
+    transcript = transcripts.join("cut", Options(), broken(clip.samples, UpstreamFailed()), duration=None)
+    info, *middle, failed = await followed(transcript)
+    assert isinstance(info, Info)
+    assert error_rate(clip, text_of(segments(middle))) < 0.15
+    assert isinstance(failed, Failed)
+    assert failed.code == "UPSTREAM_FAILED"
+
+
+async def test_a_sound_that_cannot_be_decoded_is_only_failed(transcripts: Transcripts) -> None:
+    transcript = transcripts.join("no sound", Options(), broken(b"", MediaUndecodable()), duration=None)
+    (failed,) = await followed(transcript)
+    assert isinstance(failed, Failed)
+    assert failed.code == "MEDIA_UNDECODABLE"
+
+
+async def test_a_fault_of_ours_tells_the_caller_nothing_of_it(transcripts: Transcripts) -> None:
+    transcript = transcripts.join("fault", Options(), broken(b"", KeyError("secret")), duration=None)
+    (failed,) = await followed(transcript)
+    assert isinstance(failed, Failed)
+    assert failed.code == "INTERNAL_ERROR"
+    assert "secret" not in failed.message
+
+
+async def test_readers_are_told_when_the_gateway_stops(pool: LocalPool, passage: Clip) -> None:
+    background = Background()
+    transcripts = Transcripts(pool, background, Settings())
+    begun, ended = asyncio.Event(), asyncio.Event()
+    early = transcripts.join("never ran", Options(), never(begun, ended), duration=None)
+    reader = asyncio.create_task(followed(early))
+    await asyncio.sleep(0)
+    await background.close()
+    (failed,) = await reader
+    assert isinstance(failed, Failed)
+    await transcripts.close()
+
+
+async def test_the_sound_is_read_no_faster_than_it_is_recognised(
+    transcripts: Transcripts, passage: Clip
+) -> None:
+    given = 0.0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal given
+        for _ in range(70):
+            given += passage.seconds
+            yield passage.samples
+
+    async with aclosing(transcripts.join("long", Options(), chunks, duration=None).follow()) as events:
+        async for number, _ in events:
+            if number == 4:
+                break
+    assert given < 700  # of 2,800 s: what is in flight, and the look ahead
+
+
+async def test_words_have_times_of_the_sound(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
+    events = await heard(transcripts, silence(10) + debian_clips[1].samples, Options(words=True))
+    (segment,) = segments(events)
+    assert segment.words
+    assert segment.start <= segment.words[0].start >= 9.5
+    assert segment.words[-1].end <= segment.end
