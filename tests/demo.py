@@ -1,0 +1,186 @@
+"""`make demo`: a gateway at work, seen by a client. `python -m tests.demo [URL]`.
+
+Without an address it plays against the stand-in origin on this machine; with one, against the real
+site. It ends by itself, with 0 only when everything came whole and the words were right.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import jiwer
+from clipwire import Client, ClipwireError, End, Info, Refused, Segment
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from gateway.settings import Settings
+from gateway.speech import models
+from tests.origin.origin import Origin
+from tests.speech import debian_clips
+
+CACHE = Path(__file__).parents[1] / ".cache"
+FOLDER = CACHE / "demo"
+SPOKEN = "0042"  # the ending of the spoken post's id
+PAUSE_S = 0.6
+WRONG_WORDS_MAX = 0.15  # of Whisper's base model on clear speech; it is usually under 0.1
+START_S = 120
+SITE_BYTES_PER_S = 1_000_000  # so that there is something to watch
+
+say = Console(highlight=False, soft_wrap=True)
+
+
+async def main(url: str | None) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("GATEWAY_DATA_DIR", str(CACHE / "data"))
+    await fetch_model()
+    async with AsyncExitStack() as stack:
+        if url is None:
+            words, origin = await stack.enter_async_context(stand_in())
+            video, photos, speech = origin.url("video"), origin.url("photo3"), origin.url(f"speech:{SPOKEN}")
+            site = {"GATEWAY_PROXY_URL": origin.proxy_url, "GATEWAY_PROXY_CA_FILE": str(origin.ca_file)}
+        else:
+            words, video, photos, speech, site = None, url, None, url, {}
+        address = await stack.enter_async_context(gateway(site))
+        client = await stack.enter_async_context(Client(address))
+        say.print(f"[bold]ping[/]  {await client.ping() * 1000:.1f} ms")
+        await download(client, video, "VIDEO_ONLY" if url is None else "ORIGINAL")
+        if photos is not None:
+            await download(client, photos, "ORIGINAL")
+        await transcribe(client, speech, words)
+    say.print(f"\n[bold]done[/]  the files are in {FOLDER}")
+
+
+async def download(client: Client, url: str, mode: str) -> None:
+    """Saves each part of a post, with a bar for each."""
+    say.print(f"\n[bold]download[/]  {mode}  {url}")
+    bars = (TextColumn("  {task.description}"), BarColumn(30), DownloadColumn(), TransferSpeedColumn())
+    async with client.download(url, mode) as answer:  # type: ignore[arg-type]
+        say.print(f"  {answer.title}", markup=False)
+        with Progress(*bars, console=say) as progress:
+            async for part in answer:
+                bar = progress.add_task(part.name, total=part.length)
+                await part.save(FOLDER, lambda done, total, bar=bar: progress.update(bar, completed=done))  # type: ignore[misc]
+
+
+async def transcribe(client: Client, url: str, words: str | None) -> None:
+    """Prints each segment as it arrives, and compares the whole with what was said."""
+    say.print(f"\n[bold]transcribe[/]  {url}")
+    began = time.perf_counter()
+    heard: list[str] = []
+    async with client.transcribe(url) as events:
+        async for event in events:
+            after = f"{time.perf_counter() - began:5.2f} s"
+            match event:
+                case Info():
+                    say.print(f"  {after}  language {event.language} ({event.language_probability or 0:.0%})")
+                case Segment():
+                    heard.append(event.text)
+                    say.print(
+                        f"  {after}  [{event.start:6.2f} - {event.end:6.2f}]  {event.text.strip()}",
+                        markup=False,
+                    )
+                case End():
+                    say.print(f"  {after}  end of {event.duration:.1f} s of sound, {event.segments} segments")
+    if words is not None:
+        wrong = jiwer.wer(plain(words), plain(" ".join(heard)))
+        say.print(f"  words wrong: {wrong:.1%} (a person reads: {words[:60]}...)", markup=False)
+        if wrong > WRONG_WORDS_MAX:
+            raise SystemExit(f"demo: more than {WRONG_WORDS_MAX:.0%} of the words are wrong")
+
+
+@asynccontextmanager
+async def stand_in() -> AsyncIterator[tuple[str, Origin]]:
+    """The origin, with a post in which a person speaks, and what is said there."""
+    say.print("[bold]origin[/]  a stand-in for the site, on this machine")
+    recording, words = await asyncio.to_thread(spoken)
+    async with Origin(CACHE / "origin", speech={SPOKEN: recording}) as origin:
+        origin.parts(f"speech:{SPOKEN}")  # made before anybody waits for it
+        origin.pace(SITE_BYTES_PER_S)
+        yield words, origin
+
+
+def spoken() -> tuple[Path, str]:
+    """A recording of a person: sentences of a LibriVox reader, from Debian's pocketsphinx-testdata."""
+    clips = debian_clips.librivox()
+    joined = CACHE / "spoken.wav"
+    with wave.open(str(joined), "wb") as out:
+        for number, clip in enumerate(clips):
+            with wave.open(str(clip)) as file:
+                if number == 0:
+                    out.setparams(file.getparams())
+                out.writeframes(file.readframes(file.getnframes()))
+                out.writeframes(bytes(2 * int(PAUSE_S * file.getframerate())))
+    return joined, " ".join(clips.values())
+
+
+@asynccontextmanager
+async def gateway(site: dict[str, str]) -> AsyncIterator[str]:
+    """`python -m gateway serve`, once it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, log = f"http://127.0.0.1:{port}", CACHE / "demo.log"
+    say.print(f"[bold]gateway[/]  {address}  (its log: {log})")
+    env = os.environ | site | {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
+    with log.open("wb") as lines:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "serve", env=env, stdout=lines, stderr=lines
+        )
+    try:
+        await ready(address, process)
+        yield address
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()
+
+
+async def ready(address: str, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
+        while True:
+            if process.returncode is not None:
+                raise SystemExit("demo: the gateway ended; its log says why")
+            try:
+                async with session.get(f"{address}/ready") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+async def fetch_model() -> None:
+    """The model ahead of the gateway, so that its arrival can be watched."""
+    settings = Settings()
+    if models.find(settings.model, settings.data_dir) is None:
+        say.print(f"[bold]model[/]  fetching Whisper's {settings.model}, once")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "model", "pull", settings.model
+        )
+        if await process.wait():
+            raise SystemExit("demo: without a model there are no words; see the lines above")
+
+
+def plain(text: str) -> str:
+    """Words alone, spelt the same."""
+    letters = "".join(c if c.isalpha() or c == " " else " " for c in text.lower().replace("mr.", "mister"))
+    return " ".join(letters.split())
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+    except Refused as refusal:
+        sys.exit(f"demo: the gateway refused: {refusal}")
+    except (ClipwireError, OSError) as failure:
+        sys.exit(f"demo: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)
