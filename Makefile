@@ -66,5 +66,5 @@ clean: ## remove what the targets above made (not the gateway's data folder)
 
 .venv/.system: tests/packages.sh | .venv/bin/python
 	$(call say,Debian packages for the tests)
-	@sh tests/packages.sh nginx-light nodejs
+	@sh tests/packages.sh nginx-light:nginx nodejs:node npm:npm
 	@touch $@

@@ -1,9 +1,12 @@
 #!/bin/sh
-# Installs the named Debian packages that are missing; says what to do where it cannot.
+# Installs Debian packages that are missing, given as package or package:command-it-brings;
+# says what to do where it cannot.
 set -u
 missing=""
-for name in "$@"; do
-  dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing="$missing $name"
+for wanted in "$@"; do
+  package=${wanted%%:*} brought=${wanted#*:}
+  [ "$brought" != "$wanted" ] && command -v "$brought" >/dev/null && continue
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0
 echo "installing:$missing"
@@ -13,6 +16,8 @@ if [ "$(id -u)" != 0 ]; then
   as_root="sudo"
 fi
 $as_root apt-get update -qq || { echo "apt-get update failed: is there a network?"; exit 1; }
+# nothing that is installed starts by itself: the tests start their own servers
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null \
+$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null \
   || { echo "could not install:$missing"; exit 1; }

@@ -1,0 +1,47 @@
+"""What import-linter cannot say: each outsider is known by one file."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+KNOWN_BY = {
+    "aiohttp.web": ("gateway/web/",),
+    "yt_dlp": ("gateway/media/tiktok.py",),
+    "av": ("gateway/media/audio.py",),
+    "faster_whisper": ("gateway/speech/whisper.py",),
+    "ctranslate2": ("gateway/speech/whisper.py",),
+    "huggingface_hub": ("gateway/speech/hub.py",),
+    "onnxruntime": ("gateway/speech/vad.py",),
+    "typer": ("gateway/__main__.py",),
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+
+
+@pytest.mark.parametrize("outsider", KNOWN_BY)
+def test_each_outsider_is_known_by_one_place(outsider: str) -> None:
+    knowing = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "gateway").rglob("*.py")
+        if any(name == outsider or name.startswith(outsider + ".") for name in imports(path))
+    }
+    assert knowing
+    assert all(path.startswith(KNOWN_BY[outsider]) for path in knowing), knowing
+
+
+def test_no_file_is_empty_for_later_and_each_says_what_it_is() -> None:
+    for path in (ROOT / "gateway").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert path.name == "__init__.py" or ast.get_docstring(tree), f"{path} has no docstring"

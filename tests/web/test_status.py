@@ -1,0 +1,164 @@
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.origin.origin import Origin
+from tests.web.conftest import Front
+
+
+async def test_it_lives_before_it_is_ready(front: Front) -> None:
+    async with front.session.get(front.url + "/live") as response:
+        assert (response.status, await response.json()) == (200, {"status": "ok"})
+    async with front.session.get(front.url + "/ready") as response:
+        assert response.status == 503
+
+
+async def test_the_root_says_what_runs(front: Front) -> None:
+    async with front.session.get(front.url + "/") as response:
+        body = await response.json()
+        assert "is running" in body["message"]
+        assert response.headers["Vary"] == "Accept"
+        assert response.headers["Server"] == "clipwire"
+
+
+async def test_native_errors_take_the_native_shape(front: Front) -> None:
+    async with front.session.get(front.url + "/nothing") as response:
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (404, "NOT_FOUND")
+        assert error["request_id"] == response.headers["X-Request-Id"]
+    async with front.session.delete(front.url + "/transcribe") as response:
+        assert response.status == 405
+        assert (await response.json())["error"]["code"] == "METHOD_NOT_ALLOWED"
+
+
+async def test_a_failure_not_foreseen_shows_nothing_of_itself(
+    front: Front, capfd: pytest.CaptureFixture[str]
+) -> None:
+    front.gateway.extractor._posts = None  # type: ignore[assignment]  # as a bug would
+    async with front.post("/transcribe", url=front.origin.url("video")) as response:
+        body = await response.text()
+    assert response.status == 500
+    assert "INTERNAL_ERROR" in body
+    assert "Traceback" not in body
+    assert "NoneType" not in body
+    assert "/work" not in body
+
+
+async def test_a_body_that_does_not_end_is_given_up(front: Front) -> None:
+    front.gateway.settings.__dict__["body_s"] = 0.3
+    reader, writer = await front.connect()
+    writer.write(b"POST /download HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 408 " in head
+    writer.close()
+
+
+class Served:
+    """`python -m gateway serve` as an operator runs it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def stopped(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+
+async def serve(folder: Path, origin: Origin, **env: str) -> Served:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # one setting by a .env file, one by the name platforms use, the rest as usual
+    (folder / ".env").write_text(f"GATEWAY_PROXY_URL={origin.proxy_url}\n")
+    given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    given |= {
+        "PORT": str(port), "GATEWAY_PROXY_CA_FILE": str(origin.ca_file),
+        "GATEWAY_DATA_DIR": str(folder / "data"),
+        "GATEWAY_MODEL": str(folder / "none"), "PYTHONPATH": str(Path(__file__).parents[2]),
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        "serve",
+        cwd=folder,
+        env=given | env,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(url + "/live"):
+                    return Served(process, url)
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)
+
+
+async def test_streams_finish_at_shutdown_and_no_process_is_left(tmp_path: Path) -> None:
+    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+        origin.pace(400_000)
+        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="20")
+        group = children(served.process.pid)
+        assert group
+        wish = {"url": origin.url("video"), "content_type": "VIDEO_ONLY"}
+        async with session.post(served.url + "/download", json=wish) as response:
+            await response.content.readany()
+            stopping = asyncio.ensure_future(served.stopped())
+            rest = await response.read()
+        assert rest.endswith(b"--\r\n")
+        assert await stopping == 0
+        assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
+
+
+async def test_streams_that_do_not_finish_in_time_are_broken(tmp_path: Path) -> None:
+    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+        origin.pace(20_000)
+        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="0.5")
+        wish = {"url": origin.url("big"), "content_type": "VIDEO_ONLY"}
+        async with session.post(served.url + "/download", json=wish) as response:
+            await response.content.readany()
+            stopping = asyncio.ensure_future(served.stopped())
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert await stopping == 0
+
+
+async def test_a_wrong_setting_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"GATEWAY_PORT": "eighty", "GATEWAY_DATA_DIR": str(tmp_path)},
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"GATEWAY_PORT" in said
+    assert b"Traceback" not in said
+
+
+async def test_a_port_in_use_is_told_plainly(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "serve", stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"GATEWAY_PORT": str(taken.getsockname()[1]), "GATEWAY_DATA_DIR": str(tmp_path)},
+        )  # fmt: skip
+        async with asyncio.timeout(30):
+            _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"in use" in said
+    assert b"Traceback" not in said
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
