@@ -14,10 +14,11 @@ class GatewayError(Exception):
     code: ClassVar[str] = "INTERNAL_ERROR"
     status: ClassVar[int] = 500
     text: ClassVar[str] = "Something failed here. Try again; if it stays, tell the operator the request id."
+    retry_s: ClassVar[int | None] = None  # when it may work again, unless the raiser knows better
 
     def __init__(self, detail: str | None = None, *, retry_after_s: int | None = None) -> None:
         self.message = detail or self.text
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = self.retry_s if retry_after_s is None else retry_after_s
         super().__init__(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -152,7 +153,7 @@ class UpstreamTimeout(GatewayError):
 
 
 class Busy(GatewayError):
-    code, status = "BUSY", 503
+    code, status, retry_s = "BUSY", 503, 5
     text = "The server has as much work as it accepts. Try again later."
 
 

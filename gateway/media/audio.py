@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import msgspec
+import structlog
 
+from gateway import log
 from gateway.errors import MediaUndecodable
 from gateway.media.spool import Spool
 from gateway.tasks import Background
@@ -28,6 +30,8 @@ BAD_PACKETS_MAX = 100  # in a row: it is no longer media
 PIPE_BYTES = 256 << 10
 # ffmpeg looks this far, in microseconds, for what a stream is; its 5 s make the first words wait
 PROBE = {"analyzeduration": "200000"}
+
+lines = structlog.get_logger()
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -171,6 +175,7 @@ def main() -> None:
     """Decodes the one spool it is told of, then ends."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    log.configure("warning")
     import av  # before the first word from the parent: a process started ahead has loaded it
 
     av.logging.set_level(av.logging.PANIC)
@@ -181,7 +186,7 @@ def main() -> None:
             out.flush()
         out.write(FRAME.pack(END, 0))
     except Exception as error:
-        print(f"decoder: {error!r}", file=sys.stderr)
+        lines.info("not decoded", reason=repr(error))
         text = b"" if isinstance(error, _Broken | av.error.FFmpegError) else str(error).encode()
         out.write(FRAME.pack(FAILED, len(text)) + text)
     out.flush()

@@ -24,7 +24,6 @@ from gateway.tasks import Background, SingleFlight
 POSTS_KEPT_MAX = 4096  # a post is some 5 KB
 EXPIRY_MARGIN_S = 30  # a link this close to its end may be refused before it is used
 ANSWER_BYTES_MAX = 8 << 20  # a post's page is under 1 MB
-RETRY_AFTER_S = 5
 
 Unfold = Callable[[str], Awaitable[str]]  # a short link to where it leads
 
@@ -117,13 +116,13 @@ class _Processes:
     async def ask(self, ask: tiktok.Ask) -> Post:
         """A process's answer within the deadline; a process that is not heard to its end is replaced."""
         if self._idle.empty() and self._waiting >= self._settings.extract_waiting_max:
-            raise Busy(retry_after_s=RETRY_AFTER_S)
+            raise Busy
         self._waiting += 1
         try:
             async with asyncio.timeout(self._settings.extract_s):
                 process = await self._idle.get()
         except TimeoutError:
-            raise Busy(retry_after_s=RETRY_AFTER_S) from None
+            raise Busy from None
         finally:
             self._waiting -= 1
         heard = False
@@ -189,9 +188,9 @@ class _Process:
 async def _spawn(settings: Settings) -> asyncio.subprocess.Process:
     ca_file = settings.proxy_ca_file
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.media.tiktok", settings.proxy_url or "",
+        sys.executable, "-m", "gateway.media.tiktok",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=ANSWER_BYTES_MAX,
-        env=tiktok.environment(str(ca_file) if ca_file else None),
+        env=tiktok.environment(settings.proxy_url, str(ca_file) if ca_file else None),
     )  # fmt: skip
 
 

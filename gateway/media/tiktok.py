@@ -13,10 +13,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+import structlog
 
-from gateway import errors
+from gateway import errors, log
 from gateway.errors import GatewayError
 from gateway.media.post import Caption, Format, Image, Post, Sound, Source
+
+lines = structlog.get_logger()
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -34,19 +37,21 @@ class Answer(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-def environment(ca_file: str | None) -> dict[str, str]:
-    """The environment for this process: ours, with the proxy's CA where curl and OpenSSL look for it."""
-    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-    env = {name: value for name, value in os.environ.items() if name not in names or not ca_file}
-    return env | (dict.fromkeys(names, ca_file) if ca_file else {})
+_PROXY = "GATEWAY_PROXY_URL"  # not an argument: those are seen by every user of the machine
+_CA_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # where curl and OpenSSL look
+
+
+def environment(proxy: str | None, ca_file: str | None) -> dict[str, str]:
+    """The environment for this process: ours, with the proxy and the CA it signs with."""
+    return os.environ | {_PROXY: proxy or ""} | (dict.fromkeys(_CA_FILES, ca_file) if ca_file else {})
 
 
 def main() -> None:
     """Answers until its standard input ends."""
-    proxy = sys.argv[1] if len(sys.argv) > 1 else ""
+    log.configure("warning")
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not run into the answers
-    extract = _extractor(proxy)
+    extract = _extractor(os.environ.get(_PROXY, ""))
     decoder = msgspec.json.Decoder(Ask)
     out.write(b"{}\n")  # loaded
     out.flush()
@@ -57,7 +62,7 @@ def main() -> None:
         except GatewayError as error:
             answer = Answer(error=error.code, detail=error.message)
         except Exception as error:  # a page of a shape never seen: the site changed
-            print(f"extractor: {error!r}", file=sys.stderr)
+            lines.warning("page not understood", post=ask.post_id, exc_info=error)
             answer = Answer(error=errors.ExtractionFailed.code)
         out.write(msgspec.json.encode(answer) + b"\n")
         out.flush()
@@ -88,7 +93,7 @@ def _extractor(proxy: str) -> Any:
             raise RuntimeError(f"this yt-dlp has no {hook}: gateway/media/tiktok.py needs a change")
 
     options = {
-        "logger": _Silent(), "noprogress": True, "cachedir": False, "proxy": proxy or None,
+        "logger": _Silent(), "noprogress": True, "cachedir": False, "proxy": proxy,
         "socket_timeout": 15, "extractor_retries": 0, "retries": 0, "noplaylist": True,
         # the system's (or the proxy's) CA file instead of certifi's
         "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
@@ -249,7 +254,7 @@ def _translated(error: Any, status: int, message: str) -> GatewayError:
         return found
     if any(type(one).__name__ == "TransportError" and "timed out" in str(one).lower() for one in chain):
         return errors.UpstreamTimeout()
-    print(f"extractor: {text}", file=sys.stderr)
+    lines.warning("extraction failed in words not known", words=text)
     return errors.ExtractionFailed()
 
 
