@@ -189,4 +189,5 @@ def _tree(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
         yield child
 
 
-_BY_CODE = {kind.code: kind for kind in _tree(GatewayError)}
+# a group without a code of its own stands for nothing on the wire
+_BY_CODE = {kind.code: kind for kind in _tree(GatewayError) if "code" in vars(kind)}

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         "info", validation_alias=_also("LOG_LEVEL", "LOG_LEVEL"), description="Least level that is logged."
     )
     body_bytes_max: int = Field(65_536, ge=1024, description="Largest JSON request body.")
+    client_stall_s: float = Field(
+        120, gt=0, description="A client that takes no byte for so long is disconnected."
+    )
     body_s: float = Field(20, gt=0, le=600, description="Deadline for a whole JSON request body.")
 
     # what it keeps
@@ -61,12 +64,15 @@ class Settings(BaseSettings):
     )
     extract_processes: int = Field(2, ge=1, le=32, description="Extractor processes.")
     extract_waiting_max: int = Field(64, ge=0, description="Extractions that may wait for a process.")
-    extract_s: float = Field(20, gt=0, le=300, description="Deadline of one extraction, waiting included.")
+    extract_s: float = Field(
+        20, gt=0, le=300, description="Deadline of one extraction; it waits half as long for a process."
+    )
     extract_cache_s: float = Field(300, ge=0, description="How long an extracted post is kept at the most.")
     origin_reads_max: int = Field(32, ge=1, le=1024, description="Media reads open at once at the site.")
     stall_s: float = Field(
         15, gt=0, le=300, description="A media read without a byte for so long has failed."
     )
+    part_s: float = Field(1800, gt=0, description="Deadline of one media read.")
     video_duration_max: float = Field(
         3600, gt=0, validation_alias=_also("VIDEO_DURATION_MAX", "MAX_VIDEO_DURATION"),
         description="Longest post in seconds, for every route.",
@@ -95,6 +101,11 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @property
     def worker_count(self) -> int:

@@ -46,7 +46,7 @@ class Gateway:
     @property
     def ready(self) -> bool:
         """Whether a transcript would be accepted now."""
-        return self.pool.ready and not self.stopping
+        return self.pool.ready and self.transcripts.room and not self.stopping
 
     def part(self, post: Post, wanted: Wanted) -> AbstractAsyncContextManager[Spool]:
         """A part of a post as a spool: the one that is there, or a new one that the site fills."""

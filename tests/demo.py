@@ -26,7 +26,8 @@ from gateway.speech import models
 from tests.origin.origin import Origin
 from tests.speech import debian_clips
 
-CACHE = Path(__file__).parents[1] / ".cache"
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / ".cache"
 FOLDER = CACHE / "demo"
 SPOKEN = "0042"  # the ending of the spoken post's id
 PAUSE_S = 0.6
@@ -55,7 +56,7 @@ async def main(url: str | None) -> None:
         if photos is not None:
             await download(client, photos, "ORIGINAL")
         await transcribe(client, speech, words)
-    say.print(f"\n[bold]done[/]  the files are in {FOLDER}")
+    say.print(f"\n[bold]done[/]  the files are in {FOLDER.relative_to(ROOT)}")
 
 
 async def download(client: Client, url: str, mode: str) -> None:
@@ -128,7 +129,7 @@ async def gateway(site: dict[str, str]) -> AsyncIterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address, log = f"http://127.0.0.1:{port}", CACHE / "demo.log"
-    say.print(f"[bold]gateway[/]  {address}  (its log: {log})")
+    say.print(f"[bold]gateway[/]  {address}  (its log: {log.relative_to(ROOT)})")
     env = os.environ | site | {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
     with log.open("wb") as lines:
         process = await asyncio.create_subprocess_exec(

@@ -54,15 +54,11 @@ class Extractor:
         Raises InvalidUrl, the errors of a refused post or origin, UpstreamTimeout, Busy.
         """
         address = links.find(text)
-        try:
-            async with asyncio.timeout(self._settings.extract_s):
-                if address.post_id is None:
-                    address = await self._unfolded(address)
-                post_id = address.post_id
-                assert post_id is not None
-                post = self._kept(post_id) or await self._flight.run(post_id, lambda: self._extract(address))
-        except TimeoutError:
-            raise UpstreamTimeout from None
+        if address.post_id is None:
+            address = await self._unfolded(address)
+        post_id = address.post_id
+        assert post_id is not None
+        post = self._kept(post_id) or await self._flight.run(post_id, lambda: self._extract(address))
         if (post.duration_s or 0) > self._settings.video_duration_max:
             raise VideoTooLong(f"The post is longer than {self._settings.video_duration_max:g} seconds.")
         return post
@@ -72,7 +68,11 @@ class Extractor:
         self._posts.pop(post_id, None)
 
     async def _unfolded(self, address: Address) -> Address:
-        found = links.parse(await self._unfold(address.url))
+        try:
+            async with asyncio.timeout(self._settings.extract_s):
+                found = links.parse(await self._unfold(address.url))
+        except TimeoutError:
+            raise UpstreamTimeout from None
         if found is None or found.post_id is None:
             raise InvalidUrl("The short link does not lead to a post.")
         return found
@@ -119,7 +119,7 @@ class _Processes:
             raise Busy
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._settings.extract_s):
+            async with asyncio.timeout(self._settings.extract_s / 2):
                 process = await self._idle.get()
         except TimeoutError:
             raise Busy from None

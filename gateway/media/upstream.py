@@ -16,6 +16,7 @@ import structlog
 from yarl import URL
 
 from gateway.errors import (
+    Busy,
     GatewayError,
     InvalidUrl,
     ProxyFailed,
@@ -30,6 +31,8 @@ from gateway.media.spool import Spool
 from gateway.settings import Settings
 
 REDIRECTS_MAX = 5
+WAITING_MAX = 4096  # reads that wait for their turn; each is a request's part
+WAITING_S = 60
 REFERER = "https://www.tiktok.com/"
 USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -50,6 +53,7 @@ class Upstreams:
         self._settings = settings
         self._hosts = Hosts(settings.origin_hosts)
         self._reads = asyncio.Semaphore(settings.origin_reads_max)
+        self._waiting = 0
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -82,17 +86,30 @@ class Upstreams:
 
         Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, and what the spool raises.
         """
-        async with self._reads:
-            failure: GatewayError | None = None
-            for source in wanted.sources:
-                try:
-                    return await self._pour(spool, source, wanted)
-                except (UpstreamFailed, UpstreamTimeout) as error:
-                    failure = error
-                    log.warning("source failed", part=wanted.key, code=error.code, reason=error.message)
-                    if spool.size:
-                        break
-            raise failure or UpstreamFailed("The post names no address for this part.")
+        async with self._slot():
+            try:
+                async with asyncio.timeout(self._settings.part_s):
+                    await self._pour_any(spool, wanted)
+            except TimeoutError:
+                raise UpstreamTimeout("The site sent the media too slowly.") from None
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """A turn to read. Raises Busy when too many wait, or for too long."""
+        if self._waiting >= WAITING_MAX:
+            raise Busy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAITING_S):
+                await self._reads.acquire()
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._reads.release()
 
     async def unfold(self, url: str) -> str:
         """Where a short link leads: the first hop that leaves the short hosts is not dialled."""
@@ -111,6 +128,18 @@ class Upstreams:
                     else:
                         return url
         raise InvalidUrl("The short link does not lead to a post.")
+
+    async def _pour_any(self, spool: Spool, wanted: Wanted) -> None:
+        failure: GatewayError | None = None
+        for source in wanted.sources:
+            try:
+                return await self._pour(spool, source, wanted)
+            except (UpstreamFailed, UpstreamTimeout) as error:
+                failure = error
+                log.warning("source failed", part=wanted.key, code=error.code, reason=error.message)
+                if spool.size:
+                    break
+        raise failure or UpstreamFailed("The post names no address for this part.")
 
     async def _pour(self, spool: Spool, source: Source, wanted: Wanted) -> None:
         with _translated():

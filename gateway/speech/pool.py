@@ -162,7 +162,7 @@ class LocalPool:
                         wish.hear(message)
                     elif not wish.answer.done():
                         wish.answer.set_result(message.recognised)
-        except (WorkerDied, TimeoutError) as failure:
+        except (WorkerDied, TimeoutError, LookupError) as failure:
             log.warning("speech worker lost", pid=worker.pid, failure=str(failure) or "deadline")
             for waiting in reversed(batch):
                 self._again(waiting)

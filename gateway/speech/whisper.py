@@ -4,9 +4,7 @@ Always: every window of a batch is answered exactly once; times lie inside the w
 go back; what the model left unheard at a window's end is heard again.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,22 +17,18 @@ from faster_whisper.transcribe import get_suppressed_tokens
 
 from gateway.speech import context
 from gateway.speech.messages import Job, Recognised
+from gateway.speech.pieces import HOP, SILENT, UNSURE, Decoded, Partial, Piece, floats, repetition
+from gateway.speech.spans import Span, split
 from gateway.speech.windows import RATE
-from gateway.wire.events import Segment, Word
 
-_HOP = 160  # samples of one feature frame
-_TICK_S = 0.02  # seconds of one timestamp token
 _TOKENS_MAX = 448  # halved by CTranslate2 for the answer; most seen was 120 in 26 s
 _FIRST_TIME_MAX = 50  # the first timestamp is within the first second, as in Whisper
 
-REPETITIVE = 2.4  # compression ratio of a loop, as in Whisper
-UNSURE = -1.0  # mean log-probability of bad text, as in Whisper
-SILENT = 0.6  # probability of no speech, as in Whisper
 LANGUAGE_SURE = 0.7  # below it, 5 s of silence are too little to tell (wrong on a 2.8 s clip)
 
 # A looping window took 12 s instead of 1.6 with Whisper's five tries: two, alone, with all the
 # context there is, after the other windows of the batch were answered.
-FALLBACKS = (0.0, 0.4)
+FALLBACKS = (0.0, 0.4)  # temperatures
 FALLBACKS_FULL = (0.2, 0.6)  # where the first try had the full context already
 _BEST_OF = 5
 
@@ -63,8 +57,8 @@ class Whisper:
 
         `heard` is told the language of each window before any text.
         """
-        windows = [_Window(i, job, _floats(job.samples)) for i, job in enumerate(jobs)]
-        pieces = [_Piece(window, 0) for window in windows]
+        windows = [Partial(i, job, floats(job.samples)) for i, job in enumerate(jobs)]
+        pieces = [Piece(window, 0) for window in windows]
         encoded = self._encode(pieces, self._context(pieces[0]))
         self._languages(windows, encoded)
         for window in windows:
@@ -72,7 +66,7 @@ class Whisper:
         self._decode(pieces, encoded)
         for round_ in range(_ROUNDS_MAX):
             left = []
-            for piece in sorted(pieces, key=lambda piece: not _fine(piece.decoded)):  # fallbacks last
+            for piece in sorted(pieces, key=lambda piece: not piece.fine):  # fallbacks last
                 if (rest := self._finish(piece)) is not None and round_ < _ROUNDS_MAX - 1:
                     left.append(rest)
                 else:
@@ -85,14 +79,14 @@ class Whisper:
             if not pieces:
                 return
 
-    def _kind(self, piece: "_Piece") -> int:
+    def _kind(self, piece: Piece) -> int:
         return self._context(piece)
 
-    def _context(self, piece: "_Piece") -> int:
+    def _context(self, piece: Piece) -> int:
         return context.seconds(self._name, piece.seconds)
 
-    def _encode(self, pieces: "Sequence[_Piece]", context_s: int) -> Any:
-        frames = context_s * RATE // _HOP
+    def _encode(self, pieces: Sequence[Piece], context_s: int) -> Any:
+        frames = context_s * RATE // HOP
         features = np.zeros(
             (len(pieces), self._model.feature_extractor.mel_filters.shape[0], frames), dtype=np.float32
         )
@@ -101,29 +95,27 @@ class Whisper:
             row[:, : found.shape[1]] = found  # zeros after it, as faster-whisper pads
         return self._model.model.encode(ctranslate2.StorageView.from_array(features))
 
-    def _languages(self, windows: "Sequence[_Window]", encoded: Any) -> None:
+    def _languages(self, windows: Sequence[Partial], encoded: Any) -> None:
         """Gives each window its language: the wished one, or the one heard."""
         if not self._model.model.is_multilingual:
             for window in windows:
                 window.language, window.probability = "en", None
             return
-        if all(window.job.options.language for window in windows):
-            found = None
-        else:
-            found = self._model.model.detect_language(encoded)
+        known = all(window.job.options.language for window in windows)
+        found = None if known else self._model.model.detect_language(encoded)
         for i, window in enumerate(windows):
             if window.job.options.language:
                 window.language, window.probability = window.job.options.language, None
                 continue
             assert found is not None
             token, probability = found[i][0]
-            piece = _Piece(window, 0)
+            piece = Piece(window, 0)
             if probability < LANGUAGE_SURE and self._context(piece) < context.FULL_S:
                 full = self._encode([piece], context.FULL_S)
                 token, probability = self._model.model.detect_language(full)[0][0]
             window.language, window.probability = token[2:-2], round(probability, 4)
 
-    def _tokenizer(self, window: "_Window") -> Tokenizer:
+    def _tokenizer(self, window: Partial) -> Tokenizer:
         key = window.language, window.job.options.task
         if key not in self._tokenizers:
             self._tokenizers[key] = Tokenizer(
@@ -131,14 +123,14 @@ class Whisper:
             )
         return self._tokenizers[key]
 
-    def _prompt(self, window: "_Window") -> list[int]:
+    def _prompt(self, window: Partial) -> list[int]:
         tokenizer = self._tokenizer(window)
         prompt = window.job.options.prompt
         before = tokenizer.encode(" " + prompt.strip()) if prompt and prompt.strip() else []
         tokens: list[int] = self._model.get_prompt(tokenizer, before)
         return tokens
 
-    def _decode(self, pieces: "Sequence[_Piece]", encoded: Any, temperature: float = 0) -> None:
+    def _decode(self, pieces: Sequence[Piece], encoded: Any, temperature: float = 0) -> None:
         """Fills in what the model says of each piece."""
         how: dict[str, Any] = {"beam_size": self._beam_size, "patience": 1}
         if temperature:
@@ -163,15 +155,17 @@ class Whisper:
         )
         for i, (piece, result) in enumerate(zip(pieces, results, strict=True)):
             tokens = result.sequences_ids[0]
-            piece.decoded = _Decoded(
+            text = tokenizer.decode(tokens).strip()
+            piece.decoded = Decoded(
                 tokens=tokens,
                 logprob=result.scores[0] * len(tokens) / (len(tokens) + 1),
                 silent=result.no_speech_prob,
-                ratio=_ratio(tokenizer.decode(tokens).strip()),
+                ratio=repetition(text),
+                empty=not text,
             )
             piece.encoded, piece.row = encoded, i
 
-    def _finish(self, piece: "_Piece") -> "_Piece | None":
+    def _finish(self, piece: Piece) -> Piece | None:
         """Adds the piece's segments to its window; returns the rest that must be heard again."""
         self._fall_back(piece)
         decoded, window = piece.decoded, piece.window
@@ -187,25 +181,26 @@ class Whisper:
         rest = piece.start + round(heard_to * RATE)
         enough_s = TAIL_S if more else TAIL_AFTER_END_S
         if spans and rest > piece.start and window.speech_after(rest) >= enough_s * RATE:
-            return _Piece(window, rest)
+            return Piece(window, rest)
         return None
 
-    def _fall_back(self, piece: "_Piece") -> None:
+    def _fall_back(self, piece: Piece) -> None:
         """Tries a bad piece again; keeps the likeliest text that does not loop."""
         tried = [(piece.decoded, piece.encoded, piece.row)]
         full = self._context(piece) == context.FULL_S
         encoded = None
         for temperature in FALLBACKS_FULL if full else FALLBACKS:
-            if _fine(piece.decoded):
+            if piece.fine:
                 return
-            encoded = encoded or self._encode([piece], context.FULL_S)
+            if encoded is None:
+                encoded = self._encode([piece], context.FULL_S)
             self._decode([piece], encoded, temperature)
             tried.append((piece.decoded, encoded, 0))
-        if not _fine(piece.decoded):
-            calm = [t for t in tried if t[0].ratio <= REPETITIVE]
+        if not piece.fine:
+            calm = [t for t in tried if not t[0].looping]
             piece.decoded, piece.encoded, piece.row = max(calm or tried, key=lambda t: t[0].logprob)
 
-    def _align(self, piece: "_Piece", spans: "list[Span]", tokenizer: Tokenizer) -> None:
+    def _align(self, piece: Piece, spans: list[Span], tokenizer: Tokenizer) -> None:
         """Gives the spans their words."""
         if not spans:
             return
@@ -225,124 +220,3 @@ class Whisper:
         for span, segment in zip(spans, segments, strict=True):
             span.words = segment["words"]
             span.start, span.end = float(segment["start"]), float(segment["end"])
-
-
-@dataclass
-class Span:
-    """A stretch of text between two timestamps, in seconds from the piece's start."""
-
-    start: float
-    end: float
-    tokens: list[int]
-    words: list[dict[str, Any]] = field(default_factory=list)
-
-
-def split(tokens: Sequence[int], time0: int, eot: int, length_s: float) -> tuple[list[Span], float, bool]:
-    """The spans of an answer, the time up to which the model heard, and whether it meant to go on.
-
-    faster-whisper's own split drops text that no timestamp closes; here it lasts to the end.
-    """
-    spans: list[Span] = []
-    text: list[int] = []
-    start = 0.0
-    for token in tokens:
-        if token < eot:
-            text.append(token)
-        elif token >= time0:
-            time = min((token - time0) * _TICK_S, length_s)
-            if text:
-                spans.append(Span(start, max(time, start), text))
-                text = []
-            start = max(time, start)
-    if text:
-        spans.append(Span(start, length_s, text))
-        return spans, length_s, False
-    times = [token >= time0 for token in tokens[-2:]]
-    return spans, start, times == [True, True]
-
-
-@dataclass
-class _Decoded:
-    tokens: list[int]
-    logprob: float
-    silent: float
-    ratio: float
-
-
-class _Window:
-    """A job and what was recognised of it so far."""
-
-    def __init__(self, number: int, job: Job, sound: Any) -> None:
-        self.number = number
-        self.job = job
-        self.sound = sound
-        self.language = ""
-        self.probability: float | None = None
-        self._segments: list[Segment] = []
-
-    def speech_after(self, sample: int) -> int:
-        return sum(max(0, end - max(start, sample)) for start, end in self.job.marks)
-
-    def add(self, span: Span, text: str, offset: float, decoded: _Decoded) -> None:
-        """Appends a segment, unless it is no text or repeats the last one in a loop."""
-        last = self._segments[-1] if self._segments else None
-        ratio = _ratio(text)
-        if not any(c.isalnum() for c in text) or ratio > REPETITIVE:
-            return
-        if decoded.ratio > REPETITIVE and last is not None and last.text == text:
-            return
-        length_s = len(self.sound) / RATE
-        start = min(max(span.start + offset, last.end if last else 0.0), length_s)
-        end = min(max(span.end + offset, start), length_s)
-        words: list[Word] = []
-        for word in span.words:
-            begin = min(max(float(word["start"]) + offset, words[-1].end if words else start), end)
-            stop = min(max(float(word["end"]) + offset, begin), end)
-            words.append(
-                Word(round(begin, 3), round(stop, 3), word["word"], round(float(word["probability"]), 4))
-            )
-        self._segments.append(
-            Segment(
-                id=len(self._segments),
-                start=round(start, 3),
-                end=round(end, 3),
-                text=text,
-                avg_logprob=round(decoded.logprob, 4),
-                no_speech_prob=round(decoded.silent, 4),
-                compression_ratio=round(ratio, 4),
-                words=tuple(words) if self.job.options.words else None,
-            )
-        )
-
-    def answer(self) -> Recognised:
-        return Recognised(tuple(self._segments), self.language, self.probability)
-
-
-class _Piece:
-    """A window from some sample to its end, and what the model says of it."""
-
-    decoded: _Decoded
-    encoded: Any
-    row: int
-
-    def __init__(self, window: _Window, start: int) -> None:
-        self.window = window
-        self.start = start
-        self.sound = window.sound[start:]
-        self.frames = len(self.sound) // _HOP
-        self.seconds = len(self.sound) / RATE
-
-
-def _fine(decoded: _Decoded) -> bool:
-    if decoded.silent > SILENT:
-        return True  # trying again only invents words
-    return decoded.ratio <= REPETITIVE and decoded.logprob >= UNSURE
-
-
-def _ratio(text: str) -> float:
-    data = text.encode()
-    return len(data) / len(zlib.compress(data))
-
-
-def _floats(samples: bytes) -> Any:
-    return np.frombuffer(samples, dtype="<i2").astype(np.float32) / 32768

@@ -21,7 +21,8 @@ GAP = 2 * RATE  # so long a silence closes a window ...
 WINDOW_LEAST = 3 * RATE  # ... once it has this: a window of .8 s came out as nonsense
 PAD = RATE // 4  # silence kept around speech: the model needs the onset
 LOOK_AHEAD = 4 * RATE  # speech that ends so soon after a cut is not left behind as a crumb
-SEARCH = 5 * RATE  # where a cut is looked for, before the limit
+SEARCH = 8 * RATE  # how far before the limit the longest silence is looked for: it ends a sentence
+SEARCH_SPEECH = 5 * RATE  # where there is none: how far the least speech is looked for
 SILENCE = RATE // 10  # a shorter pause is inside a word
 SPEECH_LEAST = RATE // 5  # less in a whole window is a click, not a word
 
@@ -167,6 +168,7 @@ class Cutter:
             return near[1]
         if far is not None:
             return far
+        search = max(limit - SEARCH_SPEECH, start + WINDOW_LEAST)
         frames = range(search // FRAME + 1, max(limit // FRAME, search // FRAME + 2))
         least = min(frames, key=lambda i: self._probabilities[i - self._frame_base])
         return least * FRAME + FRAME // 2

@@ -66,7 +66,11 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
             if request.get(HEAD) is None:
                 end, response = "INTERNAL_ERROR", _answer(dialect, _foreseen(error), request_id)
                 return response
-            end, response = "client left", request[HEAD]
+            break_off(request)
+            end, response = (
+                "client stalled" if isinstance(error, TimeoutError) else "client left",
+                request[HEAD],
+            )
             return response
         except Exception as error:
             failure = _foreseen(error)

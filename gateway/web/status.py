@@ -15,9 +15,12 @@ async def live(request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """200 when a transcript would be accepted now, else 503."""
     gateway = request.app[GATEWAY]
-    speech = (
-        "stopping" if gateway.stopping else "ok" if gateway.pool.ready else "fetching or loading the model"
-    )
+    if gateway.stopping:
+        speech = "stopping"
+    elif not gateway.pool.ready:
+        speech = "fetching or loading the model"
+    else:
+        speech = "ok" if gateway.transcripts.room else "full"
     body = {"status": "ok" if gateway.ready else "not ready", "speech": speech}
     return _json(body, status=200 if gateway.ready else 503)
 

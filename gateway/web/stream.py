@@ -4,6 +4,7 @@ Always: chunked on HTTP/1.1, closed at the end on HTTP/1.0; never compressed; a 
 head is a chunk of its own.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
@@ -12,6 +13,7 @@ from aiohttp import HttpVersion11, web
 from gateway import errors
 from gateway.media.spool import Spool
 from gateway.speech.transcripts import Transcript
+from gateway.web.keys import GATEWAY
 from gateway.web.middleware import END
 from gateway.wire import events as wire
 from gateway.wire import multipart as parts
@@ -25,11 +27,11 @@ async def multipart(
     """Sends each spool as a part, at this client's speed, while it may still be growing."""
     response = await _begun(request, {"Content-Type": parts.content_type(boundary), "Content-Meta": meta})
     for number, (part, spool) in enumerate(files):
-        await response.write(parts.head(part, boundary, first=number == 0))
+        await _send(request, response, parts.head(part, boundary, first=number == 0))
         async with aclosing(spool.chunks()) as chunks:
             async for chunk in chunks:
-                await response.write(chunk)
-    await response.write(parts.closing(boundary))
+                await _send(request, response, chunk)
+    await _send(request, response, parts.closing(boundary))
     await response.write_eof()
     return response
 
@@ -44,9 +46,9 @@ async def transcript(request: web.Request, transcript: Transcript, form: str) ->
             raise errors.by_code(event.code, event.message)
         headers = {"Content-Type": form, "Transcript-Id": transcript.id, "Cache-Control": "no-store"}
         response = await _begun(request, headers)
-        await response.write(write(event, number))
+        await _send(request, response, write(event, number))
         async for number, event in log:
-            await response.write(write(event, number))
+            await _send(request, response, write(event, number))
             if isinstance(event, Failed):
                 request[END] = event.code
     await response.write_eof()
@@ -63,6 +65,12 @@ FORMS: dict[str, Callable[[Logged, int], bytes]] = {
     "text/event-stream": wire.sse,
 }
 SHORT_FORMS = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
+
+
+async def _send(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Writes at the client's speed. Raises TimeoutError when it takes nothing for too long."""
+    async with asyncio.timeout(request.app[GATEWAY].settings.client_stall_s):
+        await response.write(data)
 
 
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:

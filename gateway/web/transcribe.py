@@ -1,5 +1,8 @@
 """POST /transcribe: the words of a post, while they are recognised."""
 
+import re
+from fnmatch import fnmatchcase
+
 from aiohttp import web
 
 from gateway.errors import BadRequest, GatewayError, NotImplementedHere
@@ -31,13 +34,22 @@ def _form(request: web.Request) -> str:
         if short not in stream.SHORT_FORMS:
             raise NotAcceptable(f"?format= is one of {', '.join(stream.SHORT_FORMS)}.")
         return stream.SHORT_FORMS[short]
-    accepted = [one.split(";")[0].strip().lower() for one in request.headers.get("Accept", "*/*").split(",")]
-    for one in accepted:
-        if one in stream.FORMS:
-            return one
-        if one in ("*/*", "application/*", ""):
-            return next(iter(stream.FORMS))
+    wishes = [_wish(one) for one in (request.headers.get("Accept") or "*/*").split(",")]
+    for weight, pattern in sorted(wishes, key=lambda wish: -wish[0]):
+        found = next((form for form in stream.FORMS if fnmatchcase(form, pattern)), None)
+        if weight > 0 and found is not None:
+            return found
     raise NotAcceptable
+
+
+def _wish(accepted: str) -> tuple[float, str]:
+    """One entry of an Accept header: its weight, and its media type or range."""
+    kind, _, more = accepted.partition(";")
+    weight = re.search(r"(?:^|;)\s*q=([0-9.]{1,5})\s*(?:;|$)", more)
+    try:
+        return float(weight[1]) if weight else 1.0, kind.strip().lower() or "*/*"
+    except ValueError:
+        return 0.0, kind
 
 
 def _check(wish: TranscribeWish, model: str) -> None:

@@ -12,6 +12,7 @@ from gateway.speech.windows import (
     PAD,
     RATE,
     SEARCH,
+    SEARCH_SPEECH,
     SPEECH_LEAST,
     WINDOW_LEAST,
     WINDOW_MAX,
@@ -130,7 +131,7 @@ def test_without_a_silence_the_cut_is_at_the_least_speech() -> None:
     windows, _ = cut(probabilities)
     assert windows[0].length // FRAME == dip
     assert windows[1].start == windows[0].length
-    assert windows[1].length > WINDOW_MAX - SEARCH - FRAME
+    assert windows[1].length > WINDOW_MAX - SEARCH_SPEECH - FRAME
 
 
 def test_silences_outside_windows_are_not_sent() -> None:

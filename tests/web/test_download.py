@@ -198,3 +198,22 @@ async def read(front: Front, scenario: str) -> bytes:
         while await reader.next() is not None:
             pass
         return digest.digest()
+
+
+async def test_a_client_that_takes_nothing_is_disconnected(start: Start) -> None:
+    front = await start(client_stall_s=0.5)
+    reader, writer = await asked(front, "big64")
+    await reader.readexactly(1000)
+    await until(lambda: not [e for e in front.gateway.spools._entries.values() if e.filling.waiters])
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+        await reader.readexactly(len(front.origin.parts("big64")[0]))
+    writer.close()
+
+
+async def test_a_read_that_never_ends_has_a_deadline(start: Start) -> None:
+    front = await start(part_s=0.7)
+    front.origin.pace(100_000)
+    async with front.download("big") as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    await until(lambda: front.origin.open_reads == 0)

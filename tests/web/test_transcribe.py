@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from gateway.web.transcribe import _form
 from gateway.wire import events
 from gateway.wire.events import End, Event, Failed, Info, Segment
 from tests.web.conftest import Front, Start, until
@@ -215,9 +217,23 @@ async def test_wrong_wishes_name_their_fault(front: Front, body: dict[str, Any],
 
 
 async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
-    for headers, query in (({"Accept": "image/png"}, ""), ({}, "?format=docx")):
+    refused = ("image/png", "application/x-ndjson;q=0", "text/html, image/*;q=0.5")
+    for headers, query in (*(({"Accept": one}, "") for one in refused), ({}, "?format=docx")):
         async with front.session.post(
             front.url + "/transcribe" + query, json={"url": front.origin.url("speech")}, headers=headers
         ) as response:
             assert response.status == 406
             assert (await response.json())["error"]["code"] == "NOT_ACCEPTABLE"
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("*/*", "application/x-ndjson"), ("", "application/x-ndjson"), ("text/*", "text/event-stream"),
+        ("application/*", "application/x-ndjson"), ("text/html, */*;q=0.8", "application/x-ndjson"),
+        ("application/x-ndjson;q=0.1, Text/Event-Stream", "text/event-stream"),
+        ("text/event-stream; charset=utf-8; q=0.9, application/json", "text/event-stream"),
+    ],
+)  # fmt: skip
+def test_accept_is_read_as_the_standard_says(accept: str, form: str) -> None:
+    assert _form(make_mocked_request("POST", "/transcribe", headers={"Accept": accept})) == form
