@@ -1,10 +1,12 @@
-"""What every test shares: the event loop of the product, and a speech model fetched once."""
+"""What every test shares: the event loop of the product, a bound, and a speech model fetched once."""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -13,6 +15,21 @@ import uvloop
 from gateway.speech import models
 
 DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1] / ".cache" / "data")
+TEST_S_MAX = 200  # the longest takes a tenth of it; a hang must not take the suite with it
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    def over(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"{item.name} did not end")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(TEST_S_MAX)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], Any]]:
