@@ -9,8 +9,9 @@ import structlog
 
 from gateway.errors import UpstreamFailed
 from gateway.media.audio import Decoders
+from gateway.media.dial import Dial
 from gateway.media.extractor import Extractor
-from gateway.media.post import Post, Wanted, heard
+from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.spool import Spool, Spools
 from gateway.media.upstream import Upstreams
 from gateway.settings import Settings
@@ -30,8 +31,9 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.background = Background()
-        self.upstreams = Upstreams(settings)
-        self.extractor = Extractor(settings, self.background, self.upstreams.unfold)
+        self.dial = Dial(settings)
+        self.upstreams = Upstreams(settings, self.dial)
+        self.extractor = Extractor(settings, self.background, self.dial.unfold)
         self.decoders = Decoders(self.background)
         self.spools = Spools(
             settings.data_dir / "spools",
@@ -53,8 +55,13 @@ class Gateway:
         return self.spools.open((post.id, wanted.key), partial(self._fill, post=post, wanted=wanted))
 
     async def _fill(self, spool: Spool, post: Post, wanted: Wanted) -> None:
+        async def again() -> Wanted:
+            """The same part with links of a page read now."""
+            self.extractor.forget(post.id)
+            return find(await self.extractor.find(post.url), wanted.key)
+
         try:
-            await self.upstreams.fill(spool, wanted)
+            await self.upstreams.fill(spool, wanted, again)
         except UpstreamFailed:
             self.extractor.forget(post.id)  # its links may be what is wrong; the next request gets new ones
             raise
@@ -84,8 +91,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(gateway.transcripts.close)
         closing.push_async_callback(gateway.decoders.close)
         closing.push_async_callback(gateway.extractor.close)
-        await gateway.upstreams.start()
-        closing.push_async_callback(gateway.upstreams.close)
+        await gateway.dial.start()
+        closing.push_async_callback(gateway.dial.close)
         closing.push_async_callback(gateway.background.close)
         gateway.extractor.start()
         gateway.decoders.start()

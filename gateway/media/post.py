@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.errors import NotImplementedHere, NotVideoContent
+from gateway.errors import NotImplementedHere, NotVideoContent, UpstreamFailed
 
 Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
 Kind = Literal["video", "image", "sound"]
@@ -87,13 +87,21 @@ def choose(post: Post, mode: Mode) -> tuple[Wanted, ...]:
         return (_video(_best(post)),)
     if mode == "VIDEO_ONLY":
         raise NotImplementedHere("Photo posts are not rendered to a video yet; ask for ORIGINAL.")
-    slides = tuple(
-        Wanted(key=f"image:{number}", kind="image", sources=image.sources, number=number)
-        for number, image in enumerate(post.images, 1)
-    )
+    slides = _slides(post)
     if not slides:
         raise NotVideoContent("The photo post has no photos.")
-    return (*slides, _sound(post.sound)) if post.sound else slides
+    return (*slides, _sound(post.sound)) if post.sound else tuple(slides)
+
+
+def find(post: Post, key: str) -> Wanted:
+    """The part of a key that a post had before. Raises UpstreamFailed when it has it no more."""
+    parts = (
+        [_video(one) for one in post.formats] + _slides(post) + ([_sound(post.sound)] if post.sound else [])
+    )
+    found = next((part for part in parts if part.key == key), None)
+    if found is None:
+        raise UpstreamFailed("The post has changed while it was read.")
+    return found
 
 
 def heard(post: Post) -> Wanted:
@@ -131,6 +139,13 @@ def _pixels(one: Format) -> int:
 
 def _video(one: Format) -> Wanted:
     return Wanted(key=f"video:{one.id}", kind="video", sources=one.sources, bytes=one.bytes)
+
+
+def _slides(post: Post) -> list[Wanted]:
+    return [
+        Wanted(key=f"image:{number}", kind="image", sources=image.sources, number=number)
+        for number, image in enumerate(post.images, 1)
+    ]
 
 
 def _sound(sound: Sound) -> Wanted:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +41,7 @@ class Spool:
         self.failure: GatewayError | None = None
         self.reserved = 0
         self._room = room
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._sleepers: list[asyncio.Future[None]] = []
 
     # the writer
@@ -63,7 +63,7 @@ class Spool:
         left = memoryview(data)
         try:
             while left:
-                left = left[os.write(self._fd, left) :]
+                left = left[os.write(self.fd, left) :]
         except OSError as error:
             log.error("spool not written", failure=os.strerror(error.errno or 0))
             raise UpstreamFailed("The media could not be kept here.") from error
@@ -98,19 +98,32 @@ class Spool:
             await self._change()
         return self.state
 
-    async def chunks(self, start: int = 0) -> AsyncGenerator[bytes, None]:
-        """The bytes from `start` on, to the end. Raises what broke the spool, after its last good byte."""
+    async def ready(self, start: int, end: int | None, most: int) -> AsyncGenerator[int, None]:
+        """How many bytes may be read next, from `start` on to `end` or the spool's end, `most` at a time.
+
+        Raises what broke the spool, after its last good byte.
+        """
         at = start
-        while True:
-            while at < self.size:
-                data = os.pread(self._fd, min(READ_BYTES, self.size - at), at)
-                assert data
-                at += len(data)
-                yield data
+        while end is None or at < end:
+            if at < self.size:
+                size = min(self.size if end is None else min(end, self.size), at + most) - at
+                at += size
+                yield size
+                continue
             self.check()
             if self.state == "whole":
                 return
             await self.grown(at)
+
+    async def chunks(self, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` to `end`, or to the spool's end. Raises as `ready`."""
+        at = start
+        async with aclosing(self.ready(start, end, READ_BYTES)) as sizes:
+            async for size in sizes:
+                data = os.pread(self.fd, size, at)
+                assert len(data) == size
+                at += size
+                yield data
 
     def check(self) -> None:
         """Raises what broke the spool, if it is broken."""
@@ -138,7 +151,7 @@ class Spool:
 
     def remove(self) -> None:
         """Closes and deletes the file; its last reader has left."""
-        os.close(self._fd)
+        os.close(self.fd)
         self.path.unlink(missing_ok=True)
 
 

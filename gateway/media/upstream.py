@@ -1,95 +1,68 @@
-"""One origin read: an open reading of the site's media, poured into a spool.
+"""One origin read: a part's bytes into its spool, healed as long as it can be.
 
-Always: every address dialled has passed `hosts.py`, each redirect too; the proxy's CA is trusted
-here and by the extractor only; cookies are sent as the page gave them, byte for byte (aiohttp's own
-jar quotes the `=` in them and the CDN answers 403).
+A cut read goes on by Range a little before where it stopped: ETag, length and the bytes read twice
+show that it is still the same file. A site that sends it whole again is compared with all that is
+there. A refused link is asked for anew.
+Always: what is in the spool is one file's bytes, whatever it took to get them; else it breaks.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from urllib.parse import urljoin
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
-from yarl import URL
 
-from gateway.errors import (
-    Busy,
-    GatewayError,
-    InvalidUrl,
-    ProxyFailed,
-    UpstreamFailed,
-    UpstreamTimeout,
-    VideoUnavailable,
-)
+from gateway.errors import Busy, GatewayError, UpstreamFailed, UpstreamTimeout
 from gateway.media import sniff
-from gateway.media.hosts import Hosts, PublicResolver
+from gateway.media.dial import Dial
 from gateway.media.post import Source, Wanted
 from gateway.media.spool import Spool
 from gateway.settings import Settings
 
-REDIRECTS_MAX = 5
 WAITING_MAX = 4096  # reads that wait for their turn; each is a request's part
 WAITING_S = 60
-REFERER = "https://www.tiktok.com/"
-USER_AGENT = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/142.0.0.0 Safari/537.36"
-)
-# short links redirect crawlers at once, and send browsers through a page of scripts
-UNFOLD_AGENT = "facebookexternalhit/1.1"
-CONNECT_S = 10
-READ_BUFFER_BYTES = 256 << 10
+BARREN_MAX = 2  # tries one after the other that brought no byte
+FRESH_MAX = 2  # new links asked for in one read
+PAUSE_S = 0.2  # before the same link is tried again, doubled each time
+OVERLAP_BYTES = 4096
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)$")
+
+Again = Callable[[], Awaitable[Wanted]]  # the same part with fresh links
 
 log = structlog.get_logger()
 
 
-class Upstreams:
-    """Reads from the site, `origin_reads_max` at once: a spool takes bytes as fast as they come."""
+class Refused(UpstreamFailed):
+    """The CDN wants another link."""
 
-    def __init__(self, settings: Settings) -> None:
+
+class Changed(UpstreamFailed):
+    """It is not the same file any more: nothing heals that."""
+
+    text = "The site's media changed while they were read."
+
+
+class Upstreams:
+    """Reads from the site; `origin_reads_max` at once, as a spool takes bytes as fast as they come."""
+
+    def __init__(self, settings: Settings, dial: Dial) -> None:
         self._settings = settings
-        self._hosts = Hosts(settings.origin_hosts)
+        self._dial = dial
         self._reads = asyncio.Semaphore(settings.origin_reads_max)
         self._waiting = 0
-        self._session: aiohttp.ClientSession | None = None
 
-    async def start(self) -> None:
-        """Opens the one HTTP session for the site."""
-        settings = self._settings
-        tls = ssl.create_default_context()
-        if settings.proxy_ca_file is not None:
-            tls.load_verify_locations(settings.proxy_ca_file)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                ssl=tls,
-                resolver=None if settings.proxy_url else PublicResolver(),
-                keepalive_timeout=30,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=settings.stall_s),
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER_BYTES,
-            trust_env=False,
-        )
+    async def fill(self, spool: Spool, wanted: Wanted, again: Again) -> None:
+        """Pours a part into the spool.
 
-    async def close(self) -> None:
-        """Closes the session."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def fill(self, spool: Spool, wanted: Wanted) -> None:
-        """Pours a part into the spool, from the first of its sources that answers.
-
-        Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, and what the spool raises.
+        Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, what `again` raises and what the spool raises.
         """
         async with self._slot():
             try:
                 async with asyncio.timeout(self._settings.part_s):
-                    await self._pour_any(spool, wanted)
+                    await _Read(spool, self._dial, self._settings.part_bytes_max).run(wanted, again)
             except TimeoutError:
                 raise UpstreamTimeout("The site sent the media too slowly.") from None
 
@@ -111,88 +84,108 @@ class Upstreams:
         finally:
             self._reads.release()
 
-    async def unfold(self, url: str) -> str:
-        """Where a short link leads: the first hop that leaves the short hosts is not dialled."""
-        headers = {"User-Agent": UNFOLD_AGENT}
-        with _translated():
-            for _ in range(REDIRECTS_MAX):
-                if not self._hosts.ours(url):
-                    break
-                async with self._request("HEAD", url, headers) as answer:
-                    if answer.status in (301, 302, 303, 307, 308):
-                        url = urljoin(url, answer.headers.get("Location", ""))
-                        if "/video/" in url or "/photo/" in url:
-                            return url
-                    elif answer.status in (404, 410):
-                        raise VideoUnavailable("The short link does not exist.")
-                    else:
-                        return url
-        raise InvalidUrl("The short link does not lead to a post.")
 
-    async def _pour_any(self, spool: Spool, wanted: Wanted) -> None:
-        failure: GatewayError | None = None
-        for source in wanted.sources:
+class _Read:
+    """One part on its way into one spool."""
+
+    def __init__(self, spool: Spool, dial: Dial, bytes_max: int) -> None:
+        self._spool = spool
+        self._dial = dial
+        self._bytes_max = bytes_max
+        self._etag: str | None = None
+
+    async def run(self, wanted: Wanted, again: Again) -> None:
+        """Tries link after link, and each again while it brings bytes."""
+        failure: GatewayError = UpstreamFailed("The post names no address for this part.")
+        links, refused, fresh, barren = list(wanted.sources), False, 0, 0
+        while links:
+            before = self._spool.size
             try:
-                return await self._pour(spool, source, wanted)
+                return await self._pour(links[0], wanted)
+            except Changed:
+                raise
             except (UpstreamFailed, UpstreamTimeout) as error:
                 failure = error
-                log.warning("source failed", part=wanted.key, code=error.code, reason=error.message)
-                if spool.size:
-                    break
-        raise failure or UpstreamFailed("The post names no address for this part.")
+            log.warning(
+                "origin read failed",
+                part=wanted.key,
+                code=failure.code,
+                reason=failure.message,
+                at=self._spool.size,
+            )
+            barren = 0 if self._spool.size > before else barren + 1
+            refused = refused or isinstance(failure, Refused)
+            if not isinstance(failure, Refused) and self._spool.size and barren < BARREN_MAX:
+                await asyncio.sleep(PAUSE_S * 2**barren)
+                continue
+            links.pop(0)
+            barren = 0
+            if not links and refused and fresh < FRESH_MAX:
+                links, refused, fresh = list((await again()).sources), False, fresh + 1
+        raise failure
 
-    async def _pour(self, spool: Spool, source: Source, wanted: Wanted) -> None:
-        with _translated():
-            async with self._get(source) as answer:
-                if answer.status != 200:
-                    raise UpstreamFailed(f"The site answered a media link with HTTP {answer.status}.")
-                if answer.content_length is not None:
-                    if answer.content_length > self._settings.part_bytes_max:
-                        raise UpstreamFailed("The media file is larger than this server accepts.")
-                    spool.expect(answer.content_length)
-                body = answer.content.iter_any()
-                head = b""
-                while len(head) < sniff.HEAD_BYTES and (chunk := await anext(body, b"")):
-                    head += chunk
-                spool.begin(_media_type(head, wanted))
-                spool.append(head)
-                async for chunk in body:
-                    if spool.size + len(chunk) > self._settings.part_bytes_max:
-                        raise UpstreamFailed("The media file is larger than this server accepts.")
-                    spool.append(chunk)
-                if answer.content_length not in (None, spool.size):
-                    raise UpstreamFailed("The site's media ended early.")
+    async def _pour(self, source: Source, wanted: Wanted) -> None:
+        """One answer, from where the spool is, to its end."""
+        async with self._dial.media(source, max(0, self._spool.size - OVERLAP_BYTES)) as answer:
+            if answer.status in (401, 403, 404, 410):
+                raise Refused(f"The site answered a media link with HTTP {answer.status}.")
+            if answer.status not in (200, 206):
+                raise UpstreamFailed(f"The site answered a media link with HTTP {answer.status}.")
+            body = answer.content.iter_any()
+            if not self._spool.size:
+                await self._begin(answer, body, wanted)
+            else:
+                await self._go_on(answer, body)
+            async for chunk in body:
+                self._append(chunk)
+            if self._spool.length not in (None, self._spool.size):
+                raise UpstreamFailed("The site's media ended early.")
 
-    @asynccontextmanager
-    async def _get(self, source: Source) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {
-            "User-Agent": USER_AGENT,
-            "Referer": REFERER,
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-        }
-        if source.cookie:
-            headers["Cookie"] = source.cookie
-        url = source.url
-        for _ in range(REDIRECTS_MAX):
-            async with self._request("GET", self._hosts.check(url), headers) as answer:
-                if answer.status not in (301, 302, 303, 307, 308):
-                    yield answer
-                    return
-                url = urljoin(url, answer.headers.get("Location", ""))
-        raise UpstreamFailed("A media link leads in circles.")
+    async def _begin(
+        self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes], wanted: Wanted
+    ) -> None:
+        """The first answer says how long the file is, and its first bytes what it is."""
+        length = answer.content_length
+        if length is not None:
+            if length > self._bytes_max:
+                raise UpstreamFailed("The media file is larger than this server accepts.")
+            self._spool.expect(length)
+        self._etag = answer.headers.get("ETag")
+        head = b""
+        while len(head) < sniff.HEAD_BYTES and (chunk := await anext(body, b"")):
+            head += chunk
+        self._spool.begin(_media_type(head, wanted))
+        self._append(head)
 
-    def _request(
-        self, method: str, url: str, headers: dict[str, str]
-    ) -> "aiohttp.client._RequestContextManager":
-        assert self._session is not None
-        return self._session.request(
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            allow_redirects=False,
-            proxy=self._settings.proxy_url,
-        )
+    async def _go_on(self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes]) -> None:
+        """Later answers go on where the spool is, or begin again with the same bytes."""
+        spool = self._spool
+        told = _CONTENT_RANGE.match(answer.headers.get("Content-Range", "")) if answer.status == 206 else None
+        length = int(told[2]) if told and told[2] != "*" else None if told else answer.content_length
+        seen = int(told[1]) if told else 0
+        same = answer.headers.get("ETag") == self._etag and (answer.status == 200 or told)
+        if not same or seen > spool.size or (length is not None and spool.length not in (None, length)):
+            raise Changed
+        if spool.length is None and length is not None:
+            spool.expect(length)
+        while seen < spool.size:
+            chunk = await anext(body, b"")
+            if not chunk:
+                raise UpstreamFailed("The site's media ended early.")
+            known = os.pread(spool.fd, min(len(chunk), spool.size - seen), seen)
+            if not chunk.startswith(known):
+                raise Changed
+            seen += len(known)
+            if len(chunk) > len(known):
+                self._append(chunk[len(known) :])
+                return
+
+    def _append(self, chunk: bytes) -> None:
+        if self._spool.size + len(chunk) > (
+            self._bytes_max if self._spool.length is None else self._spool.length
+        ):
+            raise Changed("The site sent more than it announced, or than this server accepts.")
+        self._spool.append(chunk)
 
 
 def _media_type(head: bytes, wanted: Wanted) -> str:
@@ -203,18 +196,3 @@ def _media_type(head: bytes, wanted: Wanted) -> str:
     if found is None or not sniff.fits(found, wanted.kind):
         raise UpstreamFailed("The site sent something else than the media.")
     return "audio/mp4" if wanted.kind == "sound" and found == "video/mp4" else found
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """aiohttp's failures as ours."""
-    try:
-        yield
-    except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
-        raise ProxyFailed from None
-    except TimeoutError:
-        raise UpstreamTimeout("The site stopped sending.") from None
-    except aiohttp.ClientError as error:
-        raise UpstreamFailed from error
-    except OSError as error:
-        raise UpstreamFailed from error

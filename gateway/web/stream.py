@@ -4,7 +4,6 @@ Always: chunked on HTTP/1.1, closed at the end on HTTP/1.0; never compressed; a 
 head is a chunk of its own.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
@@ -15,6 +14,7 @@ from gateway.media.spool import Spool
 from gateway.speech.transcripts import Transcript
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import END
+from gateway.web.relay import Relay
 from gateway.wire import events as wire
 from gateway.wire import multipart as parts
 from gateway.wire.events import Failed, Logged
@@ -26,12 +26,11 @@ async def multipart(
 ) -> web.StreamResponse:
     """Sends each spool as a part, at this client's speed, while it may still be growing."""
     response = await _begun(request, {"Content-Type": parts.content_type(boundary), "Content-Meta": meta})
+    relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
     for number, (part, spool) in enumerate(files):
-        await _send(request, response, parts.head(part, boundary, first=number == 0))
-        async with aclosing(spool.chunks()) as chunks:
-            async for chunk in chunks:
-                await _send(request, response, chunk)
-    await _send(request, response, parts.closing(boundary))
+        await relay.write(parts.head(part, boundary, first=number == 0))
+        await relay.spool(spool)
+    await relay.write(parts.closing(boundary))
     await response.write_eof()
     return response
 
@@ -46,9 +45,10 @@ async def transcript(request: web.Request, transcript: Transcript, form: str) ->
             raise errors.by_code(event.code, event.message)
         headers = {"Content-Type": form, "Transcript-Id": transcript.id, "Cache-Control": "no-store"}
         response = await _begun(request, headers)
-        await _send(request, response, write(event, number))
+        relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
+        await relay.write(write(event, number))
         async for number, event in log:
-            await _send(request, response, write(event, number))
+            await relay.write(write(event, number))
             if isinstance(event, Failed):
                 request[END] = event.code
     await response.write_eof()
@@ -65,12 +65,6 @@ FORMS: dict[str, Callable[[Logged, int], bytes]] = {
     "text/event-stream": wire.sse,
 }
 SHORT_FORMS = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
-
-
-async def _send(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Writes at the client's speed. Raises TimeoutError when it takes nothing for too long."""
-    async with asyncio.timeout(request.app[GATEWAY].settings.client_stall_s):
-        await response.write(data)
 
 
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:

@@ -194,7 +194,7 @@ async def test_a_full_disk_is_told_as_ours(tmp_path: Path, background: Backgroun
     async def fill(spool: Spool) -> None:
         spool.begin("video/mp4")
         full = os.open("/dev/full", os.O_RDWR)
-        os.dup2(full, spool._fd)  # a disk that is really full, as the kernel plays it
+        os.dup2(full, spool.fd)  # a disk that is really full, as the kernel plays it
         os.close(full)
         spool.append(b"x")
 

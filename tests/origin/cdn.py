@@ -8,6 +8,7 @@ import struct
 import termios
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
@@ -24,6 +25,14 @@ PATH = re.compile(r"/(?:[\w-]+/)+(?P<id>\d{19})/(?P<role>[a-z]+)(?:-(?P<number>\
 PIECE = 65_536
 SLOW_BYTES_PER_S = 200_000
 FLUSH_S = 5  # a client that reads nothing for so long is cut off anyway
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What goes wrong with one media answer; places are in the file, not in the answer."""
+
+    refused: bool = False  # 403, as for a link that is too old
+    cut_at: int | None = None
+    hang_at: int | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -50,6 +59,7 @@ class Cdn:
         self._deaths: Counter[str] = Counter()
         self._refused_issues: dict[str, int] = {}  # post id -> links up to this page answer are refused
         self.bytes_per_s: int | None = None
+        self.fault: Callable[[str, int], Fault] | None = None  # by scenario.part and size
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         wanted = self._wanted(request.path)
@@ -74,6 +84,12 @@ class Cdn:
         scenario, size = wanted.scenario, len(clip.data)
         half, manner = size // 2, wanted.manner
         reading = Reading(request, clip, names, self._tally, self)
+        if self.fault is not None and wanted.part is not None:
+            fault = self.fault(names[-1], size)
+            if fault.refused:
+                return web.Response(status=403)
+            reading.cut_at = fault.cut_at
+            reading.pause = None if fault.hang_at is None else (fault.hang_at, self._gate)
         match manner:
             case "403" | "404":
                 return web.Response(status=int(manner), text="no")

@@ -1,7 +1,7 @@
 """The origin as a test holds it: a proxy address, a CA file, addresses to ask for, and what was seen."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from typing import Self
 from aiohttp import web
 
 from tests.origin import pages
-from tests.origin.cdn import Cdn
+from tests.origin.cdn import Cdn, Fault
 from tests.origin.certificates import server_context
 from tests.origin.gate import Gate
 from tests.origin.media import Clips
@@ -93,6 +93,10 @@ class Origin:
     def pace(self, bytes_per_s: int | None) -> None:
         """How fast each media answer flows from now on, also those under way; None: as it is read."""
         self._cdn.bytes_per_s = bytes_per_s
+
+    def faults(self, fault: Callable[[str, int], Fault] | None) -> None:
+        """What goes wrong with each media answer from now on, by "scenario.part" and the file's size."""
+        self._cdn.fault = fault
 
     def release(self) -> None:
         """Let the answers that hang now go on to their end; later ones hang again."""

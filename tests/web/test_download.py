@@ -110,7 +110,7 @@ async def test_a_broken_part_is_not_cached(front: Front) -> None:
         async with front.download("cdn_dies") as response:
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
-    assert front.origin.hits["media:cdn_dies"] == 2
+        assert not front.gateway.spools._entries
 
 
 async def test_a_silent_origin_is_a_timeout_before_the_head(start: Start) -> None:

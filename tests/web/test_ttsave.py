@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway.wire import multipart
@@ -182,19 +183,26 @@ async def test_a_short_link_to_photos_leads_there(front: Front) -> None:
     assert [part.body for part in parts] == front.origin.parts("photo3")
 
 
-@pytest.mark.parametrize("name", ["cdn_403", "cdn_404", "cdn_empty", "cdn_html", "expired"])
+@pytest.mark.parametrize("name", ["cdn_403", "cdn_404", "cdn_empty", "cdn_html"])
 async def test_media_that_cannot_be_fetched_are_an_error_before_the_head(front: Front, name: str) -> None:
     async with front.download(name) as response:
         body = await response.json()
     assert (response.status, body["detail"], body["code"]) == (500, NOT_SAVED, "UPSTREAM_FAILED")
 
 
-async def test_a_refused_link_is_not_kept_for_the_next_request(front: Front) -> None:
-    async with front.download("expired") as response:
-        assert response.status == 500
-    async with front.download("expired") as response:
+@pytest.mark.parametrize("name", ["expired", "cdn_dies_once", "cdn_dies_expired", "cdn_ignores_range"])
+async def test_what_can_be_healed_is_not_noticed(front: Front, name: str) -> None:
+    async with front.download(name) as response:
         assert response.status == 200
-        await response.read()
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        parts = list(multipart.parts(await response.read(), boundary))
+    assert [part.body for part in parts] == front.origin.parts(name)
+
+
+async def test_a_file_that_changes_is_never_mixed(front: Front) -> None:
+    async with front.download("cdn_changes") as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
 
 @pytest.mark.parametrize("name", ["evil_media", "evil_metadata", "redirect_evil"])
