@@ -2,6 +2,7 @@
 PY      := .venv/bin/python
 PYTHON  ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export URL  # to the demo by the environment: an address may hold what a shell would run
 say      = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
@@ -11,10 +12,11 @@ help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: .venv/.tested ## the virtual environment in .venv, with everything the demo and the tests need
+	$(call say,.venv is ready)
 
 demo: .venv/.tested ## stand-in origin, gateway and client on this machine; URL=https://www.tiktok.com/... uses the real site
 	$(call say,demo: origin$(,) gateway$(,) client)
-	@$(PY) -m tests.demo $(URL)
+	@$(PY) -m tests.demo "$$URL"
 
 serve: .venv/.installed ## run the gateway on 127.0.0.1:8000 (settings: docs/settings.md)
 	@$(PY) -m gateway serve
@@ -26,7 +28,7 @@ test: .venv/.tested .venv/.system lint ## linters, types, import arrows and ever
 soak: .venv/.tested .venv/.system ## the long suites in full, within an hour
 	@CLIPWIRE_SOAK=1 $(PY) -m pytest -q -n 2 --dist worksteal
 
-bench: .venv/.tested .venv/.system ## the tables of docs/performance.md, measured here
+bench: .venv/.tested ## the gateway against nginx and plain faster-whisper, side by side, here
 	@$(PY) -m tests.bench
 
 lint: .venv/.tested ## ruff, mypy --strict, import-linter
@@ -41,15 +43,16 @@ lock: .venv/.tested ## resolve the dependencies again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -c requirements.lock --extra test pyproject.toml -o tests/requirements.lock
 
 clean: ## remove what the targets above made (not the gateway's data folder)
-	rm -rf .venv .cache
+	rm -rf .venv .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 , := ,
 
 .venv/bin/python:
 	$(call say,creating .venv with $(PYTHON))
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'clipwire needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.12'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'clipwire needs Python 3.11 or newer; install it (Debian: apt-get install python3) or name one: make PYTHON=/path/to/python3.12'; exit 1; }
 	@rm -rf .venv
-	@$(PYTHON) -m venv .venv 2>/dev/null || { \
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || { \
 	  echo 'this Python cannot make virtual environments; installing Debian package python3-venv'; rm -rf .venv; \
 	  sh tests/packages.sh python3-venv && $(PYTHON) -m venv .venv; }
 
@@ -65,6 +68,6 @@ clean: ## remove what the targets above made (not the gateway's data folder)
 	@touch $@ .venv/.installed
 
 .venv/.system: tests/packages.sh | .venv/bin/python
-	$(call say,Debian packages for the tests)
-	@sh tests/packages.sh nginx-light:nginx nodejs:node npm:npm
+	$(call say,Debian packages for the tests: nodejs$(,) npm)
+	@sh tests/packages.sh nodejs:node npm:npm
 	@touch $@

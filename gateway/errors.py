@@ -66,6 +66,11 @@ class BodyTooSlow(GatewayError):
     text = "The request body did not arrive in time."
 
 
+class UnsupportedBody(GatewayError):
+    code, status = "UNSUPPORTED_MEDIA_TYPE", 415
+    text = "Compressed request bodies are not read; send it as it is."
+
+
 class NotImplementedHere(GatewayError):
     code, status = "NOT_IMPLEMENTED", 501
     text = "This is not built yet."

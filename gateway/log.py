@@ -36,6 +36,8 @@ def configure(level: str) -> None:
             ],
         )
     )
+    # aiohttp logs a traceback for each malformed request; what is ours is logged by the middleware
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], logging.WARNING), force=True)
 
 

@@ -5,21 +5,23 @@ site. It ends by itself, with 0 only when everything came whole and the words we
 """
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import wave
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import jiwer
 from clipwire import Client, ClipwireError, End, Info, Refused, Segment
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from gateway.settings import Settings
 from gateway.speech import models
@@ -29,6 +31,8 @@ from tests.speech import debian_clips
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
 FOLDER = CACHE / "demo"
+CLIPS = ROOT / "tests" / "origin" / "clips"
+LOG = CACHE / "demo.log"
 SPOKEN = "0042"  # the ending of the spoken post's id
 PAUSE_S = 0.6
 WRONG_WORDS_MAX = 0.15  # of Whisper's base model on clear speech; it is usually under 0.1
@@ -62,7 +66,7 @@ async def main(url: str | None) -> None:
 async def download(client: Client, url: str, mode: str) -> None:
     """Saves each part of a post, with a bar for each."""
     say.print(f"\n[bold]download[/]  {mode}  {url}")
-    bars = (TextColumn("  {task.description}"), BarColumn(30), DownloadColumn(), TransferSpeedColumn())
+    bars = (TextColumn("  {task.description}"), BarColumn(30), DownloadColumn())
     async with client.download(url, mode) as answer:  # type: ignore[arg-type]
         say.print(f"  {answer.title}", markup=False)
         with Progress(*bars, console=say) as progress:
@@ -101,7 +105,12 @@ async def transcribe(client: Client, url: str, words: str | None) -> None:
 async def stand_in() -> AsyncIterator[tuple[str, Origin]]:
     """The origin, with a post in which a person speaks, and what is said there."""
     say.print("[bold]origin[/]  a stand-in for the site, on this machine")
-    recording, words = await asyncio.to_thread(spoken)
+    try:
+        recording, words = await asyncio.to_thread(spoken)
+    except (OSError, subprocess.CalledProcessError):
+        say.print("  Debian's pocketsphinx-testdata is not to be had here (apt-get update?)")
+        say.print("  a synthetic voice stands in")
+        recording, words = CLIPS / "speech.mp4", (CLIPS / "narration.txt").read_text()
     async with Origin(CACHE / "origin", speech={SPOKEN: recording}) as origin:
         origin.parts(f"speech:{SPOKEN}")  # made before anybody waits for it
         origin.pace(SITE_BYTES_PER_S)
@@ -110,6 +119,7 @@ async def stand_in() -> AsyncIterator[tuple[str, Origin]]:
 
 def spoken() -> tuple[Path, str]:
     """A recording of a person: sentences of a LibriVox reader, from Debian's pocketsphinx-testdata."""
+    say.print("[bold]voice[/]  a LibriVox reader, from Debian's pocketsphinx-testdata (fetched once)")
     clips = debian_clips.librivox()
     joined = CACHE / "spoken.wav"
     with wave.open(str(joined), "wb") as out:
@@ -128,10 +138,10 @@ async def gateway(site: dict[str, str]) -> AsyncIterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address, log = f"http://127.0.0.1:{port}", CACHE / "demo.log"
-    say.print(f"[bold]gateway[/]  {address}  (its log: {log.relative_to(ROOT)})")
+    address = f"http://127.0.0.1:{port}"
+    say.print(f"[bold]gateway[/]  {address}  (its log: {LOG.relative_to(ROOT)})")
     env = os.environ | site | {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-    with log.open("wb") as lines:
+    with LOG.open("wb") as lines:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "serve", env=env, stdout=lines, stderr=lines
         )
@@ -145,8 +155,11 @@ async def gateway(site: dict[str, str]) -> AsyncIterator[str]:
 
 
 async def ready(address: str, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(START_S), aiohttp.ClientSession() as session:
+    deadline = time.monotonic() + START_S
+    async with aiohttp.ClientSession() as session:
         while True:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"demo: the gateway was not ready after {START_S} s; its log says why")
             if process.returncode is not None:
                 raise SystemExit("demo: the gateway ended; its log says why")
             try:
@@ -164,7 +177,13 @@ async def fetch_model() -> None:
     if models.find(settings.model, settings.data_dir) is None:
         say.print(f"[bold]model[/]  fetching Whisper's {settings.model}, once")
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "model", "pull", settings.model
+            sys.executable,
+            "-m",
+            "gateway",
+            "model",
+            "pull",
+            settings.model,
+            stdout=asyncio.subprocess.DEVNULL,
         )
         if await process.wait():
             raise SystemExit("demo: without a model there are no words; see the lines above")
@@ -176,12 +195,26 @@ def plain(text: str) -> str:
     return " ".join(letters.split())
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """One demo at a time: they share files."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say.print("another demo is running here; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 if __name__ == "__main__":
     try:
-        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+        with alone():
+            asyncio.run(main(sys.argv[1] if sys.argv[1:] and sys.argv[1] else None))
     except Refused as refusal:
-        sys.exit(f"demo: the gateway refused: {refusal}")
+        sys.exit(f"demo: the gateway refused: {refusal}\n(more in {LOG.relative_to(ROOT)})")
     except (ClipwireError, OSError) as failure:
-        sys.exit(f"demo: {failure}")
+        sys.exit(f"demo: {failure}\n(more in {LOG.relative_to(ROOT)})")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -16,8 +16,7 @@ if [ "$(id -u)" != 0 ]; then
   as_root="sudo"
 fi
 $as_root apt-get update -qq || { echo "apt-get update failed: is there a network?"; exit 1; }
-# nothing that is installed starts by itself: the tests start their own servers
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+$as_root env DEBIAN_FRONTEND=noninteractive \
   apt-get install -y -qq --no-install-recommends $missing >/dev/null \
   || { echo "could not install:$missing"; exit 1; }

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from gateway import log
-from gateway.errors import MediaUndecodable
+from gateway.errors import Busy, MediaUndecodable, SpeechFailed
 from gateway.media.spool import Spool
 from gateway.tasks import Background
 
@@ -56,10 +56,12 @@ class Decoders:
 
     async def close(self) -> None:
         """Ends the process that waits."""
-        if self._ahead is not None and not self._ahead.cancelled():
-            child = await self._ahead
-            _kill(child)
-            await child.wait()
+        if self._ahead is not None:
+            await asyncio.wait([self._ahead])
+            if not self._ahead.cancelled() and self._ahead.exception() is None:
+                child = self._ahead.result()
+                _kill(child)
+                await child.wait()
 
     async def samples(self, spool: Spool) -> AsyncGenerator[bytes, None]:
         """The spool's sound as chunks of s16le mono 16 kHz, as far as it has arrived, then to its end.
@@ -77,7 +79,7 @@ class Decoders:
                     data = await child.stdout.readexactly(length)
                 except asyncio.IncompleteReadError:
                     spool.check()
-                    raise MediaUndecodable("The decoder broke on this media.") from None
+                    raise SpeechFailed("The decoder died on this media. Ask again.") from None
                 if kind == END:
                     return
                 if kind == FAILED:
@@ -91,16 +93,28 @@ class Decoders:
             await asyncio.gather(telling, child.wait(), return_exceptions=True)
 
     async def _take(self) -> asyncio.subprocess.Process:
-        ahead = self._ahead or self._background.start(_spawn(), "decoder")
-        self._ahead = self._background.start(_spawn(), "decoder ahead")
-        child = await ahead
-        return child if child.returncode is None else await _spawn()
+        ahead, self._ahead = self._ahead, self._background.start(_spawn(), "decoder ahead")
+        if ahead is not None:
+            try:
+                child = await asyncio.shield(ahead)
+                if child.returncode is None:
+                    return child
+            except asyncio.CancelledError:
+                _end(ahead)  # nobody else will
+                raise
+            except OSError:
+                pass  # what was short then may be there now
+        try:
+            return await _spawn()
+        except OSError as error:
+            raise Busy from error
 
 
 async def _spawn() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.media.audio",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=PIPE_BYTES,
+        start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
     )  # fmt: skip
 
 
@@ -116,6 +130,16 @@ async def _tell(child: asyncio.subprocess.Process, spool: Spool) -> None:
             return
         path = None
         await spool.grown(size)
+
+
+def _end(starting: "asyncio.Task[asyncio.subprocess.Process]") -> None:
+    """Ends a process that is perhaps still being started."""
+
+    def started(task: "asyncio.Task[asyncio.subprocess.Process]") -> None:
+        if not task.cancelled() and task.exception() is None:
+            _kill(task.result())
+
+    starting.add_done_callback(started)
 
 
 def _kill(child: asyncio.subprocess.Process) -> None:

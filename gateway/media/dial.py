@@ -29,6 +29,7 @@ USER_AGENT = (
 # short links redirect crawlers at once, and send browsers through a page of scripts
 UNFOLD_AGENT = "facebookexternalhit/1.1"
 CONNECT_S = 10
+UNREACHED = "The site could not be reached from this server."
 READ_BUFFER_BYTES = 256 << 10
 
 
@@ -83,7 +84,7 @@ class Dial:
                     if answer.status not in REDIRECTED:
                         yield answer
                         return
-                    url = urljoin(url, answer.headers.get("Location", ""))
+                    url = _onward(url, answer)
         raise UpstreamFailed("A media link leads in circles.")
 
     async def unfold(self, url: str) -> str:
@@ -91,7 +92,7 @@ class Dial:
 
         Raises InvalidUrl when it leads elsewhere, VideoUnavailable when it does not exist.
         """
-        with translated():
+        with translated(UNREACHED):
             for _ in range(REDIRECTS_MAX):
                 if not self._hosts.ours(url):
                     break
@@ -100,7 +101,7 @@ class Dial:
                         raise VideoUnavailable("The short link does not exist.")
                     if answer.status not in REDIRECTED:
                         return url
-                    url = urljoin(url, answer.headers.get("Location", ""))
+                    url = _onward(url, answer)
                     if "/video/" in url or "/photo/" in url:
                         return url
         raise InvalidUrl("The short link does not lead to a post.")
@@ -118,13 +119,21 @@ class Dial:
         )
 
 
+def _onward(url: str, answer: aiohttp.ClientResponse) -> str:
+    """Where an answer redirects to; nowhere that may be dialled, when it names no address."""
+    try:
+        return urljoin(url, answer.headers.get("Location", ""))
+    except ValueError:
+        return ""
+
+
 def _cookie_goes_to(url: str) -> bool:
     return ("." + (urlsplit(url).hostname or "")).endswith(COOKIE_DOMAIN)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """aiohttp's failures as ours."""
+def translated(words: str | None = None) -> Iterator[None]:
+    """aiohttp's failures as ours; `words` for what has no better ones."""
     try:
         yield
     except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError):
@@ -132,4 +141,4 @@ def translated() -> Iterator[None]:
     except TimeoutError:
         raise UpstreamTimeout("The site stopped sending.") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamFailed from error
+        raise UpstreamFailed(words) from error

@@ -23,6 +23,7 @@ from gateway.tasks import Background, SingleFlight
 
 POSTS_KEPT_MAX = 4096  # a post is some 5 KB
 EXPIRY_MARGIN_S = 30  # a link this close to its end may be refused before it is used
+TRIES_MAX = 3  # processes that died, idle perhaps, before one answered
 ANSWER_BYTES_MAX = 8 << 20  # a post's page is under 1 MB
 
 Unfold = Callable[[str], Awaitable[str]]  # a short link to where it leads
@@ -114,6 +115,22 @@ class _Processes:
         await asyncio.gather(*(process.end() for process in self._all))
 
     async def ask(self, ask: tiktok.Ask) -> Post:
+        """The post. Raises what the process says, UpstreamTimeout, Busy, ExtractionFailed."""
+        for _ in range(TRIES_MAX):
+            try:
+                answer = await self._asked(ask)
+            except TimeoutError:
+                raise UpstreamTimeout from None
+            # uvloop tells a pipe whose process has died by a RuntimeError
+            except (OSError, EOFError, ValueError, RuntimeError) as failure:
+                log.warning("extractor process lost", post=ask.post_id, failure=repr(failure))
+                continue
+            if answer.post is None:
+                raise errors.by_code(answer.error or "", answer.detail)
+            return answer.post
+        raise ExtractionFailed("The extractor broke on this post.")
+
+    async def _asked(self, ask: tiktok.Ask) -> tiktok.Answer:
         """A process's answer within the deadline; a process that is not heard to its end is replaced."""
         if self._idle.empty() and self._waiting >= self._settings.extract_waiting_max:
             raise Busy
@@ -130,10 +147,7 @@ class _Processes:
             async with asyncio.timeout(self._settings.extract_s):
                 answer = await process.ask(ask)
             heard = True
-        except TimeoutError:
-            raise UpstreamTimeout from None
-        except (OSError, EOFError, ValueError):
-            raise ExtractionFailed from None
+            return answer
         finally:
             if heard:
                 self._idle.put_nowait(process)
@@ -142,9 +156,6 @@ class _Processes:
                 process.kill()
                 self._background.start(process.end(), "extractor ended")
                 self._add()
-        if answer.post is None:
-            raise errors.by_code(answer.error or "", answer.detail)
-        return answer.post
 
     def _add(self) -> None:
         process = _Process(self._background.start(_spawn(self._settings), "extractor started"))
@@ -190,6 +201,7 @@ async def _spawn(settings: Settings) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.media.tiktok",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=ANSWER_BYTES_MAX,
+        start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
         env=tiktok.environment(settings.proxy_url, str(ca_file) if ca_file else None),
     )  # fmt: skip
 

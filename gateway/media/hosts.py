@@ -38,6 +38,8 @@ class Hosts:
 
     def ours(self, url: str) -> bool:
         """Whether a URL may be dialled for the site."""
+        if not url.isascii() or any(character <= " " for character in url):
+            return False  # urlsplit drops some of them, and others may not
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -46,7 +48,7 @@ class Hosts:
         host = (parts.hostname or "").lower()
         if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc:
             return False
-        return host.isascii() and ("." + host).endswith(self._suffixes)
+        return ("." + host).endswith(self._suffixes)
 
 
 def public(address: str) -> bool:

@@ -6,16 +6,17 @@ never put out. Every byte on disk is counted before it is written.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import structlog
 
@@ -25,14 +26,27 @@ from gateway.tasks import Background, Shared
 READ_BYTES = 256 << 10  # larger reads gain nothing, and a slow client holds one in memory
 RETRY_AFTER_S = 30
 
+NO_ROOM = "There is no room left to keep media."
+SPOOLS_MAX = 65_536  # each is an entry in memory and in a folder
+
 State = Literal["growing", "whole", "broken"]
 log = structlog.get_logger()
+
+
+class Room(Protocol):
+    """The bytes on disk that all spools share."""
+
+    def taken(self, more: int) -> bool:
+        """Counts `more` bytes, for which finished spools may be put out; False when there is no room."""
+
+    def cleared(self, wanted: int) -> bool:
+        """Puts finished spools out until `wanted` bytes are free that were not; False when none was left."""
 
 
 class Spool:
     """One part's bytes. `length` is what the origin announced, None while it is not known."""
 
-    def __init__(self, path: Path, room: "Callable[[int], bool]") -> None:
+    def __init__(self, path: Path, room: Room) -> None:
         self.path = path
         self.size = 0
         self.length: int | None = None
@@ -41,14 +55,22 @@ class Spool:
         self.failure: GatewayError | None = None
         self.reserved = 0
         self._room = room
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)  # -1: nobody reads
         self._sleepers: list[asyncio.Future[None]] = []
 
     # the writer
 
     def expect(self, length: int) -> None:
-        """Reserves the announced length. Raises Busy when there is no room for it."""
+        """Reserves the announced length, on the disk too. Raises Busy when there is no room for it."""
         self._reserve(length)
+        while length:
+            try:
+                os.posix_fallocate(self.fd, 0, length)
+                break
+            except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:
+                    break  # a disk that cannot reserve may be full later
+                self._disk_failed(error, length)
         self.length = length
 
     def begin(self, media_type: str) -> None:
@@ -61,12 +83,11 @@ class Spool:
         assert self.state == "growing"
         self._reserve(self.size + len(data))
         left = memoryview(data)
-        try:
-            while left:
+        while left:
+            try:
                 left = left[os.write(self.fd, left) :]
-        except OSError as error:
-            log.error("spool not written", failure=os.strerror(error.errno or 0))
-            raise UpstreamFailed("The media could not be kept here.") from error
+            except OSError as error:
+                self._disk_failed(error, len(left))
         self.size += len(data)
         self._wake()
 
@@ -82,6 +103,27 @@ class Spool:
         if self.state == "growing":
             self.state, self.failure = "broken", failure
             self._wake()
+
+    def _disk_failed(self, error: OSError, wanted: int) -> None:
+        """Returns when finished spools were put out for it, so that a full disk may be tried again."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if self._room.cleared(wanted):
+                return
+            log.error("the disk is full", wanted=wanted)
+            raise Busy(NO_ROOM, retry_after_s=RETRY_AFTER_S) from error
+        log.error("spool not written", failure=os.strerror(error.errno or 0))
+        raise UpstreamFailed("The media could not be kept here.") from error
+
+    def wake_file(self) -> None:
+        """Opens the file of a finished spool again; a spool that nobody reads holds no descriptor."""
+        if self.fd < 0:
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def rest_file(self) -> None:
+        """Closes it; the last reader of a whole spool has left."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     # the readers
 
@@ -145,13 +187,13 @@ class Spool:
 
     def _reserve(self, size: int) -> None:
         if size > self.reserved:
-            if not self._room(size - self.reserved):
-                raise Busy("There is no room left to keep media.", retry_after_s=RETRY_AFTER_S)
+            if not self._room.taken(size - self.reserved):
+                raise Busy(NO_ROOM, retry_after_s=RETRY_AFTER_S)
             self.reserved = size
 
     def remove(self) -> None:
         """Closes and deletes the file; its last reader has left."""
-        os.close(self.fd)
+        self.rest_file()
         self.path.unlink(missing_ok=True)
 
 
@@ -177,9 +219,10 @@ class Spools:
         self._bytes = 0
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently wanted first
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        self._folder = Path(tempfile.mkdtemp(prefix="spools-", dir=folder))
-        self._lock = _locked(self._folder)
+        with _sweeping(folder):  # nobody sweeps a folder that is made and not yet held
+            _sweep(folder)
+            self._folder = Path(tempfile.mkdtemp(prefix="spools-", dir=folder))
+            self._lock = _locked(self._folder)
         self._made = 0
 
     @asynccontextmanager
@@ -191,6 +234,10 @@ class Spools:
         entry = self._entries.get(key)
         if entry is None or entry.spool.state == "broken" or entry.filling.task.cancelling():
             entry = self._add(key, fill)
+        try:
+            entry.spool.wake_file()
+        except OSError as error:
+            raise Busy from error
         async with entry.filling.joined():
             self._entries.move_to_end(key) if self._entries.get(key) is entry else None
             try:
@@ -216,7 +263,13 @@ class Spools:
 
     def _add(self, key: Hashable, fill: Fill) -> _Entry:
         self._made += 1
-        spool = Spool(self._folder / str(self._made), self._room)
+        if len(self._entries) >= SPOOLS_MAX and not self.cleared(0):
+            raise Busy(NO_ROOM, retry_after_s=RETRY_AFTER_S)
+        try:
+            spool = Spool(self._folder / str(self._made), self)
+        except OSError as error:
+            log.error("no spool could be made", failure=os.strerror(error.errno or 0))
+            raise Busy from error
         task = self._background.start(self._fill(spool, fill), f"spool {key}")
         entry = self._entries[key] = _Entry(spool, Shared(task))
         return entry
@@ -237,6 +290,8 @@ class Spools:
     def _left(self, key: Hashable, entry: _Entry) -> None:
         if entry.spool.state != "whole" or self._entries.get(key) is not entry:
             self._drop(key, entry)
+        else:
+            entry.spool.rest_file()
 
     def _drop(self, key: Hashable, entry: _Entry) -> None:
         entry.filling.task.cancel()
@@ -246,18 +301,24 @@ class Spools:
         if self._entries.get(key) is entry:
             del self._entries[key]
 
-    def _room(self, more: int) -> bool:
-        """Makes room for `more` bytes by putting out finished, unread spools; False when it cannot."""
-        if self._bytes + more > self._bytes_max:
-            for key, entry in list(self._entries.items()):
-                if not entry.filling.waiters:
-                    self._drop(key, entry)
-                    if self._bytes + more <= self._bytes_max:
-                        break
-            else:
-                return False
+    def taken(self, more: int) -> bool:
+        """As Room has it."""
+        over = self._bytes + more - self._bytes_max
+        if over > 0 and not self.cleared(over):
+            return False
         self._bytes += more
         return True
+
+    def cleared(self, wanted: int) -> bool:
+        """As Room has it."""
+        freed, some = 0, False
+        for key, entry in list(self._entries.items()):
+            if not entry.filling.waiters:
+                freed, some = freed + entry.spool.reserved, True
+                self._drop(key, entry)
+                if freed >= wanted:
+                    return True
+        return some and freed >= wanted
 
 
 def _locked(folder: Path) -> int:
@@ -265,6 +326,17 @@ def _locked(folder: Path) -> int:
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
+
+
+@contextmanager
+def _sweeping(folder: Path) -> Iterator[None]:
+    """One process at a time."""
+    lock = os.open(folder / ".sweep", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _sweep(folder: Path) -> None:

@@ -9,6 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +22,9 @@ from gateway.errors import GatewayError
 from gateway.media.post import Caption, Format, Image, Post, Sound, Source
 
 lines = structlog.get_logger()
+
+
+UNREACHED = "The site could not be reached from this server."
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -55,8 +60,10 @@ def main() -> None:
     decoder = msgspec.json.Decoder(Ask)
     out.write(b"{}\n")  # loaded
     out.flush()
-    for line in sys.stdin.buffer:
-        ask = decoder.decode(line)
+    asked: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_listen, args=(asked,), daemon=True).start()
+    while True:
+        ask = decoder.decode(asked.get())
         try:
             answer = Answer(post=extract(ask))
         except GatewayError as error:
@@ -66,6 +73,13 @@ def main() -> None:
             answer = Answer(error=errors.ExtractionFailed.code)
         out.write(msgspec.json.encode(answer) + b"\n")
         out.flush()
+
+
+def _listen(asked: "SimpleQueue[bytes]") -> None:
+    """Takes the parent's lines; its end is ours, also in the middle of a page that never ends."""
+    for line in sys.stdin.buffer:
+        asked.put(line)
+    os._exit(0)
 
 
 def _extractor(proxy: str) -> Any:
@@ -255,6 +269,8 @@ def _translated(error: Any, status: int, message: str) -> GatewayError:
     if any(type(one).__name__ == "TransportError" and "timed out" in str(one).lower() for one in chain):
         return errors.UpstreamTimeout()
     lines.warning("extraction failed in words not known", words=text)
+    if any(type(one).__name__ == "TransportError" for one in chain):
+        return errors.ExtractionFailed(UNREACHED)
     return errors.ExtractionFailed()
 
 

@@ -140,6 +140,9 @@ class _Read:
                 self._append(chunk)
             if self._spool.length not in (None, self._spool.size):
                 raise UpstreamFailed("The site's media ended early.")
+            if self._spool.length is None and not _framed(answer) and wanted.bytes != self._spool.size:
+                # the end of the connection is the only end it has, and a cut looks the same
+                raise Changed("The site did not say where its media end.")
 
     async def _begin(
         self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes], wanted: Wanted
@@ -186,6 +189,10 @@ class _Read:
         ):
             raise Changed("The site sent more than it announced, or than this server accepts.")
         self._spool.append(chunk)
+
+
+def _framed(answer: aiohttp.ClientResponse) -> bool:
+    return "chunked" in answer.headers.get("Transfer-Encoding", "").lower()
 
 
 def _media_type(head: bytes, wanted: Wanted) -> str:

@@ -15,7 +15,7 @@ from gateway.errors import Busy, ModelUnavailable, SpeechFailed
 from gateway.settings import Settings
 from gateway.speech import context
 from gateway.speech.messages import Batch, Heard, Job, Options, Recognised
-from gateway.speech.process import Worker, WorkerDied
+from gateway.speech.process import NotBegun, Worker, WorkerDied
 from gateway.speech.queue import Queue, Waiting
 from gateway.speech.windows import Window
 
@@ -140,13 +140,21 @@ class LocalPool:
                 await worker.kill()
 
     async def _serve(self, worker: Worker) -> None:
-        """Gives a worker batches until it dies."""
-        while True:
-            while not (batch := self._queue.take(self.workers)):
+        """Gives a worker batches until it dies, at work or idle."""
+        ended = asyncio.ensure_future(worker.ended())
+        try:
+            while not ended.done():
+                if batch := self._queue.take(self.workers):
+                    if not await self._work(worker, batch):
+                        return
+                    continue
                 self._more.clear()
-                await self._more.wait()
-            if not await self._work(worker, batch):
-                return
+                more = asyncio.ensure_future(self._more.wait())
+                await asyncio.wait({more, ended}, return_when=asyncio.FIRST_COMPLETED)
+                more.cancel()
+            log.warning("idle speech worker lost", pid=worker.pid)
+        finally:
+            ended.cancel()
 
     async def _work(self, worker: Worker, batch: "list[Waiting[_Wish]]") -> bool:
         """Runs one batch; False when the worker did not survive it."""
@@ -165,7 +173,7 @@ class LocalPool:
         except (WorkerDied, TimeoutError, LookupError) as failure:
             log.warning("speech worker lost", pid=worker.pid, failure=str(failure) or "deadline")
             for waiting in reversed(batch):
-                self._again(waiting)
+                self._again(waiting, tried=not isinstance(failure, NotBegun))
             return False
         except asyncio.CancelledError:
             for waiting in batch:
@@ -173,13 +181,13 @@ class LocalPool:
             raise
         return True
 
-    def _again(self, waiting: "Waiting[_Wish]") -> None:
+    def _again(self, waiting: "Waiting[_Wish]", *, tried: bool) -> None:
         if waiting.item.answer.done():
             return
-        if waiting.tries + 1 >= TRIES_MAX:
+        if tried and waiting.tries + 1 >= TRIES_MAX:
             waiting.item.fail()
             return
-        self._queue.put_back(waiting)
+        self._queue.put_back(waiting, tried=tried)
         self._more.set()
 
     def _fail_all(self) -> None:

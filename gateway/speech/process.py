@@ -33,6 +33,10 @@ class WorkerDied(Exception):
     """The process ended, or said something that is no message."""
 
 
+class NotBegun(WorkerDied):
+    """The process had ended before it was asked: no fault of what it was asked."""
+
+
 class Worker:
     """One child. Always: idle, working on exactly one batch, or dead."""
 
@@ -78,7 +82,7 @@ class Worker:
             self._process.stdin.write(framed(batch))
             await self._process.stdin.drain()
         except (ConnectionError, RuntimeError):
-            raise WorkerDied("the worker ended") from None
+            raise NotBegun("the worker had ended") from None
         open_ = len(batch.jobs)
         while open_:
             said = await self._hear()
@@ -86,6 +90,10 @@ class Worker:
                 raise WorkerDied("the worker lost its place")
             open_ -= isinstance(said, Answer)
             yield said
+
+    async def ended(self) -> None:
+        """Waits until the process is dead."""
+        await self._process.wait()
 
     async def kill(self) -> None:
         """Ends the process and waits for it."""

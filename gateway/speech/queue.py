@@ -47,10 +47,10 @@ class Queue(Generic[T]):
         else:
             self._turns.setdefault(waiting.transcript, deque()).append(waiting)
 
-    def put_back(self, waiting: Waiting[T]) -> None:
-        """A window whose worker died: at the front, and alone."""
+    def put_back(self, waiting: Waiting[T], *, tried: bool = True) -> None:
+        """A window whose worker died: at the front, and alone once it was tried."""
         self._size += 1
-        waiting.tries += 1
+        waiting.tries += tried
         if waiting.first:
             self._firsts.appendleft(waiting)
             return

@@ -9,7 +9,7 @@ from gateway.web import status
 from gateway.web.dialects import ttsave
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
-from gateway.web.middleware import NATIVE, Dialect, edge, remember_head
+from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
 
@@ -47,6 +47,7 @@ def application(gateway: Gateway) -> web.Application:
         client_max_size=gateway.settings.body_bytes_max,
     )
     app[GATEWAY] = gateway
+    app[OPEN] = Requests()
     app.on_response_prepare.append(remember_head)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)

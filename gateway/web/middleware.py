@@ -9,7 +9,8 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from gateway.errors import BodyTooLarge, GatewayError, Internal, MethodNotAllowed, NotFound
+from gateway.web.keys import GATEWAY
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Shape = Callable[[GatewayError, str], tuple[int, Any]]
@@ -25,8 +27,43 @@ Shape = Callable[[GatewayError, str], tuple[int, Any]]
 HEAD = web.RequestKey("head", web.StreamResponse)  # the prepared answer, once its head is on the way
 END = web.RequestKey("end", str)  # how a stream ended, where the status does not tell
 ID = web.RequestKey("request_id", str)
+SENT = web.RequestKey("sent", int)  # bytes of a stream's body, framing included
 
 log = structlog.get_logger()
+
+
+class Requests:
+    """The requests that are open."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, web.Request] = {}  # by identity: requests have no hash
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def one(self, request: web.Request) -> Iterator[None]:
+        """Holds a request while it is open."""
+        self._open[id(request)] = request
+        self._none.clear()
+        try:
+            yield
+        finally:
+            del self._open[id(request)]
+            if not self._open:
+                self._none.set()
+
+    def break_off(self) -> None:
+        """Breaks every stream, before aiohttp would end it as if it were whole."""
+        for request in self._open.values():
+            if request.get(HEAD) is not None:
+                break_off(request)
+
+    async def none(self) -> None:
+        """Waits until no request is open."""
+        await self._none.wait()
+
+
+OPEN = web.AppKey("open", Requests)
 
 
 class Dialect(msgspec.Struct, frozen=True):
@@ -49,6 +86,11 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with request.app[OPEN].one(request):
+            _bound(request)
+            return await answered(request, handler)
+
+    async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request[ID] = secrets.token_hex(8)
         began = time.monotonic()
         dialect = dialect_of(request.path)
@@ -60,7 +102,9 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
             end = request.get(END, end)
             return response
         except asyncio.CancelledError:
-            end = "client left"
+            end = "client left"  # or the shutdown's deadline has passed
+            if request.get(HEAD) is not None:
+                break_off(request)
             raise
         except (ConnectionError, TimeoutError) as error:
             if request.get(HEAD) is None:
@@ -88,7 +132,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
                 path=request.path,
                 dialect=dialect.name,
                 status=response.status if response is not None else None,
-                bytes=response.body_length if response is not None and response.prepared else None,
+                bytes=request.get(SENT, response.body_length if response is not None else 0),
                 ms=round((time.monotonic() - began) * 1000),
                 end=end,
             )
@@ -102,7 +146,7 @@ async def remember_head(request: web.Request, response: web.StreamResponse) -> N
     request[HEAD] = response
     response.headers["Server"] = "clipwire"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Request-Id"] = request[ID]
+    response.headers["X-Request-Id"] = request.get(ID) or secrets.token_hex(8)
 
 
 def break_off(request: web.Request) -> None:
@@ -117,6 +161,14 @@ def break_off(request: web.Request) -> None:
     if request.version < HttpVersion11 and (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def _bound(request: web.Request) -> None:
+    """A client that acknowledges nothing, or takes nothing, is dropped by the kernel: short answers too."""
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        stall_ms = int(request.app[GATEWAY].settings.client_stall_s * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_ms)
 
 
 def _foreseen(error: Exception) -> GatewayError:

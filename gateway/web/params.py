@@ -5,10 +5,13 @@ from typing import Any, Literal, TypeVar
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from aiohttp.http import HttpProcessingError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
-from gateway.errors import BadRequest, BodyTooLarge, BodyTooSlow
+from gateway.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
 from gateway.settings import Settings
+from gateway.speech.languages import CODES
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -29,16 +32,27 @@ class TranscribeWish(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     url: str = Field(min_length=1, max_length=4096)
-    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
+    language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     words: bool = False
     model: str | None = None
     source: Literal["auto", "captions", "speech"] = "auto"
     prompt: str | None = Field(None, max_length=2000)
 
+    @field_validator("language")
+    @classmethod
+    def _known(cls, code: str | None) -> str | None:
+        if code is not None and code not in CODES:
+            raise PydanticCustomError(
+                "language", "The language is not known. Give its code, such as en or de."
+            )
+        return code
+
 
 async def body(request: web.Request, model: type[Model], settings: Settings) -> Model:
     """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedBody
     try:
         async with asyncio.timeout(settings.body_s):
             data = await request.read()
@@ -46,6 +60,8 @@ async def body(request: web.Request, model: type[Model], settings: Settings) -> 
         raise BodyTooSlow from None
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Invalid([_fault((), "The body's framing is broken.", "framing")]) from None
     try:
         fields = orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from gateway.media.spool import Spool
+from gateway.web.middleware import SENT
 
 PIECE_BYTES = 512 << 10  # in one call; a fast client must not keep the loop from the others
 CHUNK_BYTES_MAX = 8 << 20  # in one HTTP chunk
@@ -33,6 +34,12 @@ class Relay:
         """Sends bytes of ours. Raises TimeoutError when the client stalls, ConnectionError when it left."""
         async with asyncio.timeout(self._stall_s):
             await self._response.write(data)
+        self._sent(len(data))
+
+    async def end(self) -> None:
+        """Ends the body. Raises as `write`."""
+        async with asyncio.timeout(self._stall_s):
+            await self._response.write_eof()
 
     async def spool(self, spool: Spool, start: int = 0, end: int | None = None) -> None:
         """Sends the spool's bytes from `start` to `end`, or to its end, while it may still be growing.
@@ -55,7 +62,11 @@ class Relay:
                     lead = b"\r\n"
                 await self._file(sock, spool, at, size)
                 at += size
+                self._sent(size)
             await self._raw(sock, lead, more=False)
+
+    def _sent(self, count: int) -> None:
+        self._request[SENT] = self._request.get(SENT, 0) + count
 
     async def _copied(self, spool: Spool, start: int, end: int | None) -> None:
         async for chunk in spool.chunks(start, end):

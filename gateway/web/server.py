@@ -1,23 +1,27 @@
 """Serves until told to stop, then lets open streams finish within a deadline."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from aiohttp import web
 
 from gateway.settings import Settings
 from gateway.web.app import application
+from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway, running
 
+BREAK_S = 0.5  # for the handlers that are cancelled then
 KEEPALIVE_S = 75  # longer than the balancers in front, so that they close first
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> None:
     """Runs the gateway until SIGTERM or SIGINT."""
+    _raise_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -28,6 +32,13 @@ async def serve(settings: Settings) -> None:
         log.info("stopping", streams_may_finish_s=settings.shutdown_s)
 
 
+def _raise_files() -> None:
+    """As many descriptors as we may have: each client, part and process takes some."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
@@ -36,18 +47,27 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
     for `shutdown_s`, then breaks those that are left.
     """
     async with running(settings) as gateway:
+        app = application(gateway)
         runner = web.AppRunner(
-            application(gateway),
+            app,
             access_log=None,
             handler_cancellation=True,  # a client that leaves ends what nobody else needs
-            shutdown_timeout=settings.shutdown_s,
+            shutdown_timeout=BREAK_S,
             keepalive_timeout=KEEPALIVE_S,
+            auto_decompress=False,  # a small body cannot become a large one
         )
         await runner.setup()
+        site = web.TCPSite(runner, settings.host, settings.port)
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            await site.start()
             host, port = runner.addresses[0][:2]
             yield gateway, f"http://{f'[{host}]' if ':' in host else host}:{port}"
         finally:
             gateway.stopping = True
+            await site.stop()
+            # aiohttp's own wait takes its timeout twice, and none at all for ever
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.shutdown_s):
+                    await app[OPEN].none()
+            app[OPEN].break_off()
             await runner.cleanup()

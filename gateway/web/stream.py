@@ -31,7 +31,7 @@ async def multipart(
         await relay.write(parts.head(part, boundary, first=number == 0))
         await relay.spool(spool)
     await relay.write(parts.closing(boundary))
-    await response.write_eof()
+    await relay.end()
     return response
 
 
@@ -51,7 +51,7 @@ async def transcript(request: web.Request, transcript: Transcript, form: str) ->
             await relay.write(write(event, number))
             if isinstance(event, Failed):
                 request[END] = event.code
-    await response.write_eof()
+        await relay.end()
     return response
 
 

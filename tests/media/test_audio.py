@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import GatewayError, MediaUndecodable, UpstreamFailed
+from gateway.errors import GatewayError, MediaUndecodable, SpeechFailed, UpstreamFailed
 from gateway.media.audio import RATE, Decoders
 from gateway.media.spool import Spool, Spools
 from gateway.tasks import Background
@@ -150,7 +150,7 @@ async def test_a_decoder_that_dies_is_an_error(room: Room, origin: Origin) -> No
         await asyncio.sleep(0.2)
         (child,) = list(room.decoders.running)
         child.kill()
-        with pytest.raises(MediaUndecodable):
+        with pytest.raises(SpeechFailed):
             await first
 
 

@@ -185,7 +185,7 @@ async def test_old_spools_go_and_dead_processes_spools_are_swept(
     assert not spool.path.exists()
     spools.close()
     beside.close()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".sweep"]
 
 
 async def test_a_full_disk_is_told_as_ours(tmp_path: Path, background: Background) -> None:
@@ -199,8 +199,56 @@ async def test_a_full_disk_is_told_as_ours(tmp_path: Path, background: Backgroun
         spool.append(b"x")
 
     async with spools.open("a", fill) as spool:
-        with pytest.raises(UpstreamFailed, match="kept"):
+        with pytest.raises(Busy):
             await spool.begun()
+    spools.close()
+
+
+async def test_a_spool_that_nobody_reads_holds_no_descriptor(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    for key in range(50):
+        async with spools.open(key, pour) as spool:
+            await read(spool)
+    assert descriptors() == before
+    async with spools.open(7, pour) as first, spools.open(7, pour) as second:
+        assert await read(first) == await read(second) == BODY
+    assert descriptors() == before
+    spools.close()
+
+
+async def test_a_disk_that_fills_up_puts_finished_spools_out(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        spool.expect(100)
+        await pour(spool, b"x" * 100)
+
+    async with spools.open("old", fill) as old:
+        await read(old)
+
+    async def filling_up(spool: Spool) -> None:
+        spool.begin("video/mp4")
+        real, full = os.dup(spool.fd), os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, spool.fd)
+        cleared = spools.cleared
+
+        def room_again(wanted: int) -> bool:
+            os.dup2(real, spool.fd)  # what was put out made room
+            return cleared(wanted)
+
+        spools.cleared = room_again  # type: ignore[method-assign]
+        spool.append(b"y" * 50)
+        os.close(real)
+        os.close(full)
+
+    async with spools.open("new", filling_up) as spool:
+        assert await read(spool) == b"y" * 50
+    assert not old.path.exists()
     spools.close()
 
 
@@ -242,4 +290,4 @@ async def test_readers_that_come_and_go_leave_nothing_behind(
     assert on_disk <= spools._bytes <= 2_000
     spools.close()
     assert spools._bytes == 0
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".sweep"]

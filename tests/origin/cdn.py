@@ -113,6 +113,8 @@ class Cdn:
                 reading.length_told, reading.cut_at = False, half
             case "dies":
                 reading.cut_at = half
+            case "untold" | "untold_cut":
+                return await reading.untold(size if manner == "untold" else half)
             case "dies_end":
                 reading.cut_at = size - 1
             case "dies_once" | "dies_expired" | "changes" | "ignores_range" if request.method == "GET":
@@ -213,6 +215,16 @@ class Reading:
         except ConnectionError:
             pass  # the client left, or we cut it off ourselves
         return response
+
+    async def untold(self, size: int) -> web.StreamResponse:
+        """An answer of HTTP/1.0's kind: neither length nor chunks, it ends with the connection."""
+        transport = self.request.transport
+        if transport is not None:
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {self.clip.mime}\r\nConnection: close\r\n\r\n"
+            transport.write(head.encode() + self.clip.data[:size])
+            self._tally.sent(self._names, size)
+            transport.close()
+        raise ConnectionResetError("the answer has been sent")
 
     async def _body(self, response: web.StreamResponse, span: range) -> None:
         data, at, due = memoryview(self.clip.data), span.start, time.monotonic()

@@ -12,7 +12,8 @@ PageManner = Literal[
 ]
 CdnManner = Literal[
     "plain", "slow", "dies", "dies_end", "dies_once", "dies_expired", "changes", "ignores_range", "short",
-    "hangs", "silent", "403", "404", "empty", "html", "redirect", "redirect_evil", "first_link_404",
+    "hangs", "untold", "untold_cut", "silent", "403", "404", "empty", "html",
+    "redirect", "redirect_evil", "first_link_404",
 ]  # fmt: skip
 
 PAGE = "https://www.tiktok.com"
@@ -96,6 +97,7 @@ SCENARIOS: dict[str, Scenario] = {
     "short_away": Scenario(
         id=_id(24), kind="short", address=f"{VM}/ZMclip005/", target="https://example.com/"
     ),
+    "short_broken": Scenario(id=_id(26), kind="short", address=f"{VM}/ZMclip007/", target="https://[bad/"),
     "short_dead": Scenario(id=_id(25), kind="short", address=f"{VM}/ZMclip006/", target=f"{PAGE}/"),
     # posts that are not to be had; the site prefixes some of its messages, so compare with `in`
     "private": Scenario(id=_id(30), status=(10222, "user_private")),
@@ -116,6 +118,8 @@ SCENARIOS: dict[str, Scenario] = {
     "cdn_ignores_range": Scenario(id=_id(46), cdn="ignores_range"),
     "cdn_short": Scenario(id=_id(47), cdn="short"),
     "cdn_hangs": Scenario(id=_id(48), cdn="hangs"),
+    "cdn_untold": Scenario(id=_id(60), cdn="untold"),
+    "cdn_untold_cut": Scenario(id=_id(61), cdn="untold_cut"),
     "cdn_silent": Scenario(id=_id(49), cdn="silent"),
     "cdn_403": Scenario(id=_id(50), cdn="403"),
     "cdn_404": Scenario(id=_id(51), cdn="404"),

@@ -75,7 +75,9 @@ async def test_http_1_0_gets_a_plain_body_that_ends_with_the_connection(front: F
     assert [part.body for part in multipart.parts(body, boundary)] == front.origin.parts("photo3")
 
 
-@pytest.mark.parametrize("name", ["cdn_dies", "cdn_dies_end", "cdn_short", "cdn_hangs", "photo_dies"])
+@pytest.mark.parametrize(
+    "name", ["cdn_dies", "cdn_dies_end", "cdn_short", "cdn_untold_cut", "cdn_hangs", "photo_dies"]
+)
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_a_cut_origin_never_yields_a_clean_end(start: Start, name: str, version: str) -> None:
     front = await start(stall_s=0.5)

@@ -4,12 +4,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.origin.origin import Origin
-from tests.web.conftest import Front
+from tests.web.conftest import Front, until
 
 
 async def test_it_lives_before_it_is_ready(front: Front) -> None:
@@ -73,7 +74,9 @@ class Served:
             return await self.process.wait()
 
 
-async def serve(folder: Path, origin: Origin, **env: str) -> Served:
+async def serve(
+    folder: Path, origin: Origin, *, stderr: Any = asyncio.subprocess.DEVNULL, group: bool = False, **env: str
+) -> Served:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -92,7 +95,8 @@ async def serve(folder: Path, origin: Origin, **env: str) -> Served:
         "serve",
         cwd=folder,
         env=given | env,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=group,
     )
     url = f"http://127.0.0.1:{port}"
     async with asyncio.timeout(30), aiohttp.ClientSession() as session:
@@ -162,3 +166,64 @@ async def test_a_port_in_use_is_told_plainly(tmp_path: Path) -> None:
 def children(pid: int) -> list[int]:
     """The processes that a process has started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("patience", ["0", "0.5"])
+async def test_a_stream_that_shutdown_cuts_is_seen_to_be_cut(
+    tmp_path: Path, version: str, patience: str
+) -> None:
+    async with Origin(tmp_path) as origin:
+        origin.pace(20_000)
+        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S=patience)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+        body = b'{"url": "%s", "content_type": "VIDEO_ONLY"}' % origin.url("big").encode()
+        head = f"POST /download HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await reader.readuntil(b"\r\n\r\n")
+        stopping = asyncio.ensure_future(served.stopped())
+        got, reset = b"", False
+        try:
+            while data := await reader.read(65536):
+                got += data
+        except ConnectionResetError:
+            reset = True
+        assert reset or version == "1.1"
+        assert not got.endswith(b"0\r\n\r\n")
+        assert await stopping == 0
+        writer.close()
+
+
+async def test_ctrl_c_is_for_the_gateway_alone(tmp_path: Path) -> None:
+    """A terminal sends it to every process of the group."""
+    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+        origin.pace(400_000)
+        with (tmp_path / "said").open("wb") as said:
+            served = await serve(tmp_path, origin, stderr=said, group=True)
+            wish = {"url": origin.url("video"), "content_type": "VIDEO_ONLY"}
+            async with session.post(served.url + "/download", json=wish) as response:
+                await response.content.readany()
+                os.killpg(served.process.pid, signal.SIGINT)
+                assert (await response.read()).endswith(b"--\r\n")
+            assert await served.process.wait() == 0
+        assert b"Traceback" not in (tmp_path / "said").read_bytes()
+
+
+async def test_no_child_outlives_a_gateway_that_is_killed(tmp_path: Path) -> None:
+    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+        served = await serve(tmp_path, origin)
+        wish = {"url": origin.url("page_trickles"), "content_type": "VIDEO_ONLY"}
+        asking = asyncio.ensure_future(session.post(served.url + "/download", json=wish))
+        await until(lambda: origin.hits["page:7400000000000000077"] > 0)
+        group = children(served.process.pid)
+        served.process.kill()
+        await served.process.wait()
+        await until(lambda: not any(alive(pid) for pid in group))
+        asking.cancel()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False

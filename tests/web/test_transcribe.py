@@ -237,3 +237,12 @@ async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
 )  # fmt: skip
 def test_accept_is_read_as_the_standard_says(accept: str, form: str) -> None:
     assert _form(make_mocked_request("POST", "/transcribe", headers={"Accept": accept})) == form
+
+
+async def test_workers_that_died_idle_are_replaced_before_anybody_asks(speaking: Front) -> None:
+    (dead,) = speaking.gateway.pool.pids
+    os.kill(dead, signal.SIGKILL)
+    await until(lambda: dead not in speaking.gateway.pool.pids)
+    await until(lambda: speaking.gateway.ready, 60)
+    async with speaking.post("/transcribe", url=speaking.origin.url("video")) as response:
+        assert isinstance((await lines(response))[-1], End)

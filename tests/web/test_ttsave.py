@@ -4,7 +4,9 @@ import ast
 import asyncio
 import base64
 import json
+import os
 import re
+import signal
 from typing import Any
 
 import aiohttp
@@ -147,6 +149,7 @@ async def test_what_is_no_post_is_refused_without_a_request_to_anybody(front: Fr
         ("login_redirect", "LOGIN_REQUIRED"), ("long", "VIDEO_TOO_LONG"), ("no_formats", "NOT_VIDEO_CONTENT"),
         ("waf_hard", "IP_BLOCKED"), ("page_403", "IP_BLOCKED"), ("page_429", "UPSTREAM_RATE_LIMITED"),
         ("page_503", "EXTRACTION_FAILED"), ("short_away", "INVALID_URL"), ("short_dead", "INVALID_URL"),
+        ("short_broken", "INVALID_URL"),
     ],
 )  # fmt: skip
 async def test_a_post_that_is_not_to_be_had_says_why(front: Front, name: str, code: str) -> None:
@@ -168,7 +171,9 @@ async def test_a_page_that_does_not_end_is_given_up_and_the_next_post_works(star
         await response.read()
 
 
-@pytest.mark.parametrize("name", ["waf", "short_vm", "short_vt", "short_t", "redirect_media", "cdn_slow"])
+@pytest.mark.parametrize(
+    "name", ["waf", "short_vm", "short_vt", "short_t", "redirect_media", "cdn_slow", "cdn_untold"]
+)
 async def test_detours_lead_to_the_same_bytes(front: Front, name: str) -> None:
     async with front.download(name) as response:
         body = await response.read()
@@ -277,3 +282,51 @@ async def test_other_errors_take_the_dialects_shape(front: Front) -> None:
     async with front.session.post(front.url + "/download", data=b" " * 100_000) as response:
         assert response.status == 413
         assert (await response.json())["code"] == "BODY_TOO_LARGE"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-unknown"])
+async def test_compressed_bodies_are_refused_unread(front: Front, coding: str) -> None:
+    reader, writer = await front.connect()
+    writer.write(
+        b"POST /download HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Encoding: %s\r\n\r\nhello"
+        % coding.encode()
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 415 " in head.split(b"\r\n")[0]
+    writer.close()
+
+
+async def test_a_body_whose_framing_breaks_is_told(front: Front) -> None:
+    reader, writer = await front.connect()
+    writer.write(b"POST /download HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.split(b" ")[1] in (b"400", b"422")
+    writer.close()
+
+
+async def test_an_expectation_that_is_not_known_is_answered(front: Front) -> None:
+    for path in (b"/ping", b"/nothing"):
+        reader, writer = await front.connect()
+        writer.write(b"POST %s HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n" % path)
+        assert b" 417 " in await reader.readline()
+        writer.close()
+
+
+async def test_extractor_processes_that_died_idle_cost_nobody_an_error(front: Front) -> None:
+    for process in list(front.gateway.extractor._processes._all):
+        child = await process._starting
+        os.kill(child.pid, signal.SIGKILL)
+        await child.wait()
+    async with front.download("video") as response:
+        assert response.status == 200
+        await response.read()
+
+
+async def test_an_extractor_that_dies_at_work_is_tried_on_another(start: Start) -> None:
+    front = await start(extract_s=20)
+    asking = asyncio.ensure_future(front.download("page_hangs").__aenter__())
+    await until(lambda: front.origin.hits["page:7400000000000000076"] > 0)
+    (process,) = front.gateway.extractor._processes._all
+    os.kill((await process._starting).pid, signal.SIGKILL)
+    await until(lambda: front.origin.hits["page:7400000000000000076"] > 1)
+    asking.cancel()
