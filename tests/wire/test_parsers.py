@@ -202,5 +202,5 @@ def _fetch(package: str, folder: Path) -> None:
     except subprocess.TimeoutExpired:
         pytest.skip(f"npm did not answer in time: {package} was not tried")
     if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[:1]
         pytest.skip(f"npm could not fetch {package}, which was not tried: {reason}")
