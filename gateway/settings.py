@@ -77,6 +77,8 @@ class Settings(BaseSettings):
         3600, gt=0, validation_alias=_also("VIDEO_DURATION_MAX", "MAX_VIDEO_DURATION"),
         description="Longest post in seconds, for every route.",
     )  # fmt: skip
+    renders: int = Field(2, ge=1, le=64, description="Slideshows rendered at once, each in a process.")
+    render_s: float = Field(60, gt=0, le=600, description="Deadline of one render, and of the wait for it.")
     boundary_fixed: bool = Field(
         False, description="Use the bare word simple_boundary, for clients that cannot read the header."
     )

@@ -11,7 +11,9 @@ from gateway.errors import UpstreamFailed
 from gateway.media.audio import Decoders
 from gateway.media.dial import Dial
 from gateway.media.extractor import Extractor
+from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
+from gateway.media.slideshow import Slideshows
 from gateway.media.spool import Spool, Spools
 from gateway.media.upstream import Upstreams
 from gateway.settings import Settings
@@ -41,6 +43,7 @@ class Gateway:
             bytes_max=settings.spool_bytes_max,
             keep_s=settings.spool_s,
         )
+        self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.pool = LocalPool(settings)
         self.transcripts = Transcripts(self.pool, self.background, settings)
         self.stopping = False
@@ -55,6 +58,21 @@ class Gateway:
         return self.spools.open((post.id, wanted.key), partial(self._fill, post=post, wanted=wanted))
 
     async def _fill(self, spool: Spool, post: Post, wanted: Wanted) -> None:
+        if wanted.film is not None:
+            await self._render(spool, post, wanted, wanted.film)
+        else:
+            await self._read(spool, post, wanted)
+
+    async def _render(self, spool: Spool, post: Post, wanted: Wanted, film: Film) -> None:
+        """A slideshow's film, of photos and a sound that are parts of the post themselves."""
+        async with AsyncExitStack() as parts:
+            photos = [await parts.enter_async_context(self.part(post, one)) for one in wanted.slides]
+            heard = None
+            if wanted.sound is not None:
+                heard = await parts.enter_async_context(self.part(post, wanted.sound))
+            await self.slideshows.fill(spool, photos, heard, film)
+
+    async def _read(self, spool: Spool, post: Post, wanted: Wanted) -> None:
         async def again() -> Wanted:
             """The same part with links of a page read now."""
             self.extractor.forget(post.id)

@@ -11,7 +11,12 @@ ROOT = Path(__file__).parents[1]
 KNOWN_BY = {
     "aiohttp.web": ("gateway/web/",),
     "yt_dlp": ("gateway/media/tiktok.py",),
-    "av": ("gateway/media/audio.py",),
+    "av": (
+        "gateway/media/audio.py",
+        "gateway/media/photo.py",
+        "gateway/media/renderer.py",
+        "gateway/media/soundtrack.py",
+    ),
     "faster_whisper": ("gateway/speech/whisper.py",),
     "ctranslate2": ("gateway/speech/whisper.py",),
     "huggingface_hub": ("gateway/speech/hub.py",),

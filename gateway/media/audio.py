@@ -1,4 +1,4 @@
-"""The only file that decodes: a spool, even a growing one, to 16 kHz samples, in a child process.
+"""What is heard in a spool, even a growing one, to 16 kHz samples, in a child process.
 
 The parent tells the child `(size, growing | whole | broken)` over its standard input; the child
 sends samples back. Always: a broken spool raises in the decoder, it is never an end of file; what

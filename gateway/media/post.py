@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from gateway.errors import NotImplementedHere, NotVideoContent, UpstreamFailed
+from gateway.errors import NotVideoContent, UpstreamFailed
+from gateway.media.film import USUAL, Film
 
 Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
 Kind = Literal["video", "image", "sound"]
@@ -79,17 +80,20 @@ class Wanted(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     number: int | None = None  # of a slide, from 1
     bytes: int | None = None
+    slides: "tuple[Wanted, ...]" = ()  # of a film: what it is rendered from, ...
+    sound: "Wanted | None" = None  # ... and what is heard in it
+    film: Film | None = None
 
 
-def choose(post: Post, mode: Mode) -> tuple[Wanted, ...]:
-    """The parts of an answer, in order. Raises NotVideoContent, NotImplementedHere when there are none."""
+def choose(post: Post, mode: Mode, film: Film = USUAL) -> tuple[Wanted, ...]:
+    """The parts of an answer, in order. Raises NotVideoContent when there are none."""
     if post.kind == "video":
         return (_video(_best(post)),)
-    if mode == "VIDEO_ONLY":
-        raise NotImplementedHere("Photo posts are not rendered to a video yet; ask for ORIGINAL.")
     slides = _slides(post)
     if not slides:
         raise NotVideoContent("The photo post has no photos.")
+    if mode == "VIDEO_ONLY":
+        return (_slideshow(post, slides, film),)
     return (*slides, _sound(post.sound)) if post.sound else tuple(slides)
 
 
@@ -146,6 +150,18 @@ def _slides(post: Post) -> list[Wanted]:
         Wanted(key=f"image:{number}", kind="image", sources=image.sources, number=number)
         for number, image in enumerate(post.images, 1)
     ]
+
+
+def _slideshow(post: Post, slides: list[Wanted], film: Film) -> Wanted:
+    look = f"{film.slide_s:g}:{film.fade_s:g}:{'live' if film.live else 'file'}"
+    return Wanted(
+        key=f"film:{look}",
+        kind="video",
+        sources=(),
+        slides=tuple(slides),
+        sound=_sound(post.sound) if post.sound else None,
+        film=film,
+    )
 
 
 def _sound(sound: Sound) -> Wanted:

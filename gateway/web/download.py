@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 import msgspec
 from aiohttp import web
 
+from gateway.media.film import USUAL, Film
 from gateway.media.post import Mode, Post, Wanted, choose
 from gateway.media.spool import Spool
 from gateway.web import stream
@@ -18,13 +19,14 @@ class Wish(msgspec.Struct, frozen=True):
 
     url: str
     mode: Mode
+    film: Film = USUAL  # how a slideshow is to look
 
 
 async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
     """Finds the post, opens all its parts, and sends them once each has shown its first bytes."""
     gateway = request.app[GATEWAY]
     post = await gateway.extractor.find(wish.url)
-    wanted = choose(post, wish.mode)
+    wanted = choose(post, wish.mode, wish.film)
     async with AsyncExitStack() as open_:
         # all are read from the site at once; the client takes them in order
         spools = [await open_.enter_async_context(gateway.part(post, one)) for one in wanted]

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway.errors import NotImplementedHere, NotVideoContent
+from gateway.errors import NotVideoContent
+from gateway.media.film import Film
 from gateway.media.post import Format, Image, Post, Sound, Source, choose, heard
 
 
@@ -45,13 +46,22 @@ def test_a_photo_post_is_its_photos_in_order_and_its_sound() -> None:
     assert len(choose(post("photo", images=PHOTOS), "ORIGINAL")) == 2
 
 
+def test_video_only_of_a_photo_post_is_one_film_of_its_photos_and_its_sound() -> None:
+    (film,) = choose(post("photo", images=PHOTOS, sound=SOUND), "VIDEO_ONLY")
+    assert film.kind == "video"
+    assert [one.key for one in film.slides] == ["image:1", "image:2"]
+    assert film.sound is not None
+    assert film.sound.sources == SOUND.sources
+    (silent,) = choose(post("photo", images=PHOTOS), "VIDEO_ONLY", Film(live=True))
+    assert silent.sound is None
+    assert silent.key != film.key  # another film is another part
+
+
 def test_what_is_not_there_is_said() -> None:
     with pytest.raises(NotVideoContent):
         choose(post(), "VIDEO_ONLY")
     with pytest.raises(NotVideoContent):
         choose(post("photo"), "ORIGINAL")
-    with pytest.raises(NotImplementedHere):
-        choose(post("photo", images=PHOTOS), "VIDEO_ONLY")
     with pytest.raises(NotVideoContent):
         heard(post("photo", images=PHOTOS))
     with pytest.raises(NotVideoContent):

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import base64
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 
 from gateway.wire import multipart
@@ -232,10 +234,47 @@ async def test_a_dead_proxy_is_told(start: Start) -> None:
     assert (response.status, body["code"]) == (400, "PROXY_ERROR")
 
 
-async def test_video_only_of_photos_is_an_honest_no(front: Front) -> None:
-    async with front.download("photo3", "VIDEO_ONLY") as response:
-        body = await response.json()
-    assert (response.status, body["code"]) == (501, "NOT_IMPLEMENTED")
+@pytest.mark.parametrize("more", [{}, {"render": "stream"}, {"slide_s": 1, "fade_s": 0.4}])
+@pytest.mark.parametrize("name", ["photo3", "photo_silent", "photo_webp", "photo_alternate"])
+async def test_a_photo_post_is_rendered_to_a_video(front: Front, name: str, more: dict[str, Any]) -> None:
+    url = front.origin.url(name)
+    async with front.post("/download", url=url, content_type="VIDEO_ONLY", **more) as response:
+        assert response.status == 200
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        (part,) = multipart.parts(await response.read(), boundary)
+    assert part.headers["content-type"] == "video/mp4"
+    assert ("content-length" in part.headers) == (more.get("render") != "stream")
+    with av.open(io.BytesIO(part.body)) as film:
+        assert [stream.codec_context.name for stream in film.streams] == ["h264", "aac"]
+        frames = list(film.decode(video=0))
+        seconds = float(frames[-1].pts * frames[-1].time_base)
+    assert 3 * more.get("slide_s", 2.5) - 1 < seconds < 3 * 5
+    assert not front.gateway.slideshows.running
+
+
+async def test_a_film_is_rendered_once_for_all_who_ask(front: Front) -> None:
+    async def once() -> bytes:
+        async with front.download("photo3", "VIDEO_ONLY") as response:
+            return (await response.read()).split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+
+    films = await asyncio.gather(*(once() for _ in range(4)))
+    assert len(set(films)) == 1
+    assert front.origin.hits["media:photo3.0"] == 1
+
+
+async def test_a_client_that_leaves_ends_the_render(front: Front) -> None:
+    asking = asyncio.ensure_future(front.download("photo35", "VIDEO_ONLY").__aenter__())
+    await until(lambda: bool(front.gateway.slideshows.running))
+    asking.cancel()
+    await until(lambda: not front.gateway.slideshows.running)
+    await until(lambda: front.origin.open_reads == 0)
+
+
+async def test_wishes_for_a_film_are_checked(front: Front) -> None:
+    for more in ({"render": "slowly"}, {"slide_s": 0.01}, {"fade_s": -1}, {"slide_s": "long"}):
+        async with front.post("/download", url="x", content_type="VIDEO_ONLY", **more) as response:
+            assert response.status == 422
+            assert (await response.json())["detail"][0]["loc"][1] in more
 
 
 async def test_a_full_queue_is_busy(start: Start) -> None:

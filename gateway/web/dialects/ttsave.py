@@ -1,19 +1,21 @@
 """TTSaveAPI v3: its request, its errors and its probe."""
 
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.errors import (
     GatewayError,
     Internal,
     InvalidUrl,
+    MediaUndecodable,
     OriginRefused,
     PostRefused,
     UpstreamFailed,
     UpstreamTimeout,
 )
+from gateway.media.film import SLIDE_S_MAX, SLIDE_S_MIN, USUAL, Film
 from gateway.web import params
 from gateway.web.download import Wish, download
 from gateway.web.keys import GATEWAY
@@ -29,6 +31,19 @@ class Body(BaseModel):
     url: str | None = None
     download_content_type: str | None = None
     content_type: str | None = None
+    # opt-in, for the slideshow of a photo post
+    render: Literal["stream"] | None = None
+    slide_s: float | None = Field(None, ge=SLIDE_S_MIN, le=SLIDE_S_MAX)
+    fade_s: float | None = Field(None, ge=0, le=SLIDE_S_MAX / 2)
+
+    @property
+    def film(self) -> Film:
+        """How a slideshow is to look."""
+        return Film(
+            slide_s=self.slide_s or USUAL.slide_s,
+            fade_s=self.fade_s or USUAL.fade_s,
+            live=self.render == "stream",
+        )
 
 
 class Told(GatewayError):
@@ -45,7 +60,7 @@ async def post_download(request: web.Request) -> web.StreamResponse:
     assert body.url is not None
     match body.download_content_type or body.content_type:
         case "VIDEO_ONLY" | "ORIGINAL" as mode:
-            return await download(request, Wish(url=body.url, mode=mode))
+            return await download(request, Wish(url=body.url, mode=mode, film=body.film))
         case _:
             raise Told("Invalid content type")
 
@@ -62,7 +77,7 @@ def shape(error: GatewayError, request_id: str) -> tuple[int, Any]:
             return 400, {"detail": error.message}
         case Invalid():
             return 422, {"message": "Validation Error", "detail": error.faults}
-        case InvalidUrl() | PostRefused() | OriginRefused():
+        case InvalidUrl() | PostRefused() | OriginRefused() | MediaUndecodable():
             words, status = "No files available for download", 400
         case UpstreamFailed() | UpstreamTimeout():
             words, status = "Failed to save the file", 500
