@@ -84,9 +84,12 @@ class Gateway:
             self.extractor.forget(post.id)  # its links may be what is wrong; the next request gets new ones
             raise
 
-    def transcript(self, post: Post, options: Options) -> Transcript:
-        """The transcript of what is heard in a post. Raises NotVideoContent, Busy, NotReady."""
-        wanted = heard(post)
+    def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:
+        """The transcript of what is heard in a post; in `media`, where those are its video.
+
+        Raises NotVideoContent, Busy, NotReady.
+        """
+        wanted = media if media is not None and post.kind == "video" else heard(post)
 
         async def sound() -> AsyncIterator[bytes]:
             async with self.part(post, wanted) as spool:
@@ -95,7 +98,7 @@ class Gateway:
                     async for chunk in samples:
                         yield chunk
 
-        return self.transcripts.join((post.id, wanted.key), options, sound, duration=post.duration_s)
+        return self.transcripts.join(post.id, options, sound, duration=post.duration_s)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway.media.film import USUAL, Film
 from gateway.media.post import Mode, Post, Wanted, choose
 from gateway.media.spool import Spool
+from gateway.speech.transcripts import Options
 from gateway.web import stream
 from gateway.web.keys import GATEWAY
 from gateway.wire import multipart
@@ -20,6 +21,7 @@ class Wish(msgspec.Struct, frozen=True):
     url: str
     mode: Mode
     film: Film = USUAL  # how a slideshow is to look
+    transcript: bool = False  # its words between its bytes
 
 
 async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
@@ -39,6 +41,7 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
             multipart.content_meta(post.title, post.desc),
             files,
             boundary=multipart.boundary(gateway.settings.boundary_fixed),
+            words=gateway.transcript(post, Options(), wanted[0]) if wish.transcript else None,
         )
 
 

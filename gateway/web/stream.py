@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 from gateway import errors
 from gateway.media.spool import Spool
 from gateway.speech.transcripts import Transcript
+from gateway.web.interleave import interleaved
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import END
 from gateway.web.relay import Relay
@@ -22,11 +23,19 @@ from gateway.wire.multipart import Part
 
 
 async def multipart(
-    request: web.Request, meta: str, files: Sequence[tuple[Part, Spool]], *, boundary: str
+    request: web.Request,
+    meta: str,
+    files: Sequence[tuple[Part, Spool]],
+    *,
+    boundary: str,
+    words: Transcript | None = None,
 ) -> web.StreamResponse:
-    """Sends each spool as a part, at this client's speed, while it may still be growing."""
+    """Sends each spool as a part, at this client's speed, while it may still be growing; `words` between."""
     response = await _begun(request, {"Content-Type": parts.content_type(boundary), "Content-Meta": meta})
     relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
+    if words is not None:
+        await interleaved(relay, files, words, boundary=boundary)
+        return response
     for number, (part, spool) in enumerate(files):
         await relay.write(parts.head(part, boundary, first=number == 0))
         await relay.spool(spool)

@@ -37,6 +37,12 @@ class Part(msgspec.Struct, frozen=True):
     name: str
     media_type: str
     length: int | None = None
+    range: str | None = None  # of a slice: its Content-Range
+
+    def slice(self, start: int, end: int, total: int | None) -> "Part":
+        """The head of the bytes from `start` to `end`, of `total`, if that is known."""
+        whole = "*" if total is None else str(total)
+        return msgspec.structs.replace(self, length=end - start, range=f"bytes {start}-{end - 1}/{whole}")
 
 
 def boundary(fixed: bool = False) -> str:
@@ -47,10 +53,11 @@ def boundary(fixed: bool = False) -> str:
 def head(part: Part, boundary: str, *, first: bool) -> bytes:
     """Delimiter and part head, in one piece; all but the first begin with the CRLF that ends a payload."""
     length = f"Content-Length: {part.length}\r\n" if part.length is not None else ""
+    span = f"Content-Range: {part.range}\r\n" if part.range is not None else ""
     data = (
         f"{'' if first else chr(13) + chr(10)}--{boundary}\r\n"
         f"Content-Type: {part.media_type}\r\n"
-        f"{length}"
+        f"{length}{span}"
         f'Content-Disposition: attachment; filename="{part.name}"\r\n\r\n'
     ).encode("ascii")
     assert len(data) <= HEAD_BYTES_MAX

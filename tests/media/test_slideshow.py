@@ -590,7 +590,8 @@ def test_a_picture_bomb_is_refused_before_it_has_memory(tmp_path: Path) -> None:
     # by way of a small process: what a child has used counts from its parent's size on
     measured = (
         "import resource, subprocess, sys; "
-        "subprocess.run([sys.executable, '-m', 'gateway.media.renderer'], stdout=subprocess.DEVNULL, check=True); "
+        "renderer = [sys.executable, '-m', 'gateway.media.renderer']; "
+        "subprocess.run(renderer, stdout=subprocess.DEVNULL, check=True); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     line = msgspec.json.encode(job) + b"\n"

@@ -31,6 +31,7 @@ class Body(BaseModel):
     url: str | None = None
     download_content_type: str | None = None
     content_type: str | None = None
+    transcript: bool | None = None  # opt-in: the words between the bytes
     # opt-in, for the slideshow of a photo post
     render: Literal["stream"] | None = None
     slide_s: float | None = Field(None, ge=SLIDE_S_MIN, le=SLIDE_S_MAX)
@@ -60,7 +61,9 @@ async def post_download(request: web.Request) -> web.StreamResponse:
     assert body.url is not None
     match body.download_content_type or body.content_type:
         case "VIDEO_ONLY" | "ORIGINAL" as mode:
-            return await download(request, Wish(url=body.url, mode=mode, film=body.film))
+            return await download(
+                request, Wish(url=body.url, mode=mode, film=body.film, transcript=bool(body.transcript))
+            )
         case _:
             raise Told("Invalid content type")
 
