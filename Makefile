@@ -68,6 +68,6 @@ clean: ## remove what the targets above made (not the gateway's data folder)
 	@touch $@ .venv/.installed
 
 .venv/.system: tests/packages.sh | .venv/bin/python
-	$(call say,Debian packages for the tests: nodejs$(,) npm)
-	@sh tests/packages.sh nodejs:node npm:npm
+	$(call say,Debian packages for the tests: nodejs$(,) npm$(,) chromium)
+	@sh tests/packages.sh nodejs:node npm:npm chromium:chromium
 	@touch $@
