@@ -15,6 +15,7 @@ from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway, running
 
 BREAK_S = 0.5  # for the handlers that are cancelled then
+BACKLOG = 4096  # a crowd may arrive at once; the kernel has its own limit
 KEEPALIVE_S = 75  # longer than the balancers in front, so that they close first
 log = structlog.get_logger()
 
@@ -57,7 +58,7 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
             auto_decompress=False,  # a small body cannot become a large one
         )
         await runner.setup()
-        site = web.TCPSite(runner, settings.host, settings.port)
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
         try:
             await site.start()
             host, port = runner.addresses[0][:2]

@@ -19,6 +19,7 @@ from tests.bench.effort import Effort
 from tests.bench.first_byte import first_byte
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
+from tests.bench.slow import slow
 from tests.bench.speech import speech
 from tests.bench.table import Table
 
@@ -33,6 +34,7 @@ class Bench:
 
 BENCHES = {
     "relay": Bench(relay, 200),
+    "slow": Bench(slow, 150),
     "first_byte": Bench(first_byte, 60),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),

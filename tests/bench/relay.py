@@ -114,7 +114,7 @@ async def _gateway(around: Surroundings, level: Level, found: Found, folder: Pat
     async with serve(folder, environment, cores=RELAY_CORE) as gateway:
         shared = ask(level.shared())
         own = [[ask(name) for name in posts] for posts in level.posts()]
-        await _extracted(gateway.port, [shared, *(one for asked in own for one in asked)])
+        await extracted(gateway.port, [shared, *(one for asked in own for one in asked)])
         await idle(gateway.pid)
         size = level.mib * MIB
         for kind, asked in (
@@ -139,7 +139,7 @@ async def _cost(pid: int, work: Load) -> Cost:
     return Cost(spent / (work.bytes / GIB), work.bytes / 1e6 / seconds)
 
 
-async def _extracted(port: int, requests: Sequence[str]) -> None:
+async def extracted(port: int, requests: Sequence[str]) -> None:
     """Has each post extracted and its media left at once: what is kept is where they are."""
     room = asyncio.Semaphore(EXTRACTIONS_AT_ONCE)
 
