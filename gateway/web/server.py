@@ -11,11 +11,11 @@ from aiohttp import web
 
 from gateway.settings import Settings
 from gateway.web.app import application
+from gateway.web.listener import Listener
 from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway, running
 
 BREAK_S = 0.5  # for the handlers that are cancelled then
-BACKLOG = 4096  # a crowd may arrive at once; the kernel has its own limit
 KEEPALIVE_S = 75  # longer than the balancers in front, so that they close first
 log = structlog.get_logger()
 
@@ -58,14 +58,13 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
             auto_decompress=False,  # a small body cannot become a large one
         )
         await runner.setup()
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+        assert runner.server is not None
+        listener = Listener(runner.server, gateway.background)
         try:
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            yield gateway, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            yield gateway, await listener.start(settings.host, settings.port)
         finally:
             gateway.stopping = True
-            await site.stop()
+            listener.close()
             # aiohttp's own wait takes its timeout twice, and none at all for ever
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.shutdown_s):
