@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 KNOWN_BY = {
     "aiohttp.web": ("gateway/web/",),
     "yt_dlp": ("gateway/media/tiktok.py",),
-    "av": ("gateway/media/audio.py",),
+    "av": ("gateway/media/audio.py", "gateway/media/remux.py"),
     "faster_whisper": ("gateway/speech/whisper.py",),
     "ctranslate2": ("gateway/speech/whisper.py",),
     "huggingface_hub": ("gateway/speech/hub.py",),

@@ -1,24 +1,32 @@
 """TTSaveAPI v3: its request, its errors and its probe."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from gateway.errors import (
     GatewayError,
     Internal,
     InvalidUrl,
+    MediaUndecodable,
     OriginRefused,
     PostRefused,
     UpstreamFailed,
     UpstreamTimeout,
 )
+from gateway.media.post import Codec, Quality, Taste
 from gateway.web import params
 from gateway.web.download import Wish, download
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import Dialect
 from gateway.web.params import Invalid
+from gateway.web.plan import plan
+
+URLS_MAX = 10  # posts in one stream
+URL_CHARS_MAX = 4096
 
 
 class Body(BaseModel):
@@ -29,6 +37,39 @@ class Body(BaseModel):
     url: str | None = None
     download_content_type: str | None = None
     content_type: str | None = None
+    # opt-in: which format, the cover too, several posts in one stream
+    quality: Quality | None = None
+    codec: Codec | None = None
+    thumbnail: bool | None = None
+    urls: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)]],
+            Field(min_length=1, max_length=URLS_MAX),
+        ]
+        | None
+    ) = None
+
+    @field_validator("quality", mode="plain")
+    @classmethod
+    def _known(cls, value: object) -> Quality | None:
+        match value:
+            case None | "best" | "worst":
+                return value
+            case int() | str() if lines := re.fullmatch(r"([1-9][0-9]{1,3})p?", str(value)):
+                return int(lines[1])
+        raise PydanticCustomError("quality", "The quality is best, worst, or a height such as 720.")
+
+    @field_validator("urls")
+    @classmethod
+    def _alone(cls, urls: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if urls and (info.data.get("url") or "").strip():
+            raise PydanticCustomError("urls", "Send url or urls, not both.")
+        return urls
+
+    @property
+    def taste(self) -> Taste:
+        """Which formats are preferred."""
+        return Taste(self.quality or "best", self.codec or "h264", bool(self.thumbnail))
 
 
 class Told(GatewayError):
@@ -38,14 +79,24 @@ class Told(GatewayError):
 
 
 async def post_download(request: web.Request) -> web.StreamResponse:
-    """`url` is checked first, as documented."""
+    """The media."""
+    return await download(request, await _wish(request))
+
+
+async def post_plan(request: web.Request) -> web.StreamResponse:
+    """What would be sent, for the same body."""
+    return await plan(request, await _wish(request))
+
+
+async def _wish(request: web.Request) -> Wish:
+    """The body's wish; `url` is checked first, as documented."""
     body = await params.body(request, Body, request.app[GATEWAY].settings)
-    if not (body.url or "").strip():
+    urls = body.urls or [body.url or ""]
+    if not urls[0].strip():
         raise Told("URL is required")
-    assert body.url is not None
     match body.download_content_type or body.content_type:
-        case "VIDEO_ONLY" | "ORIGINAL" as mode:
-            return await download(request, Wish(url=body.url, mode=mode))
+        case "VIDEO_ONLY" | "ORIGINAL" | "AUDIO_ONLY" as mode:
+            return Wish(urls=tuple(urls), mode=mode, taste=body.taste)
         case _:
             raise Told("Invalid content type")
 
@@ -62,7 +113,7 @@ def shape(error: GatewayError, request_id: str) -> tuple[int, Any]:
             return 400, {"detail": error.message}
         case Invalid():
             return 422, {"message": "Validation Error", "detail": error.faults}
-        case InvalidUrl() | PostRefused() | OriginRefused():
+        case InvalidUrl() | PostRefused() | OriginRefused() | MediaUndecodable():
             words, status = "No files available for download", 400
         case UpstreamFailed() | UpstreamTimeout():
             words, status = "Failed to save the file", 500
