@@ -13,6 +13,7 @@ from gateway.media.dial import Dial
 from gateway.media.extractor import Extractor
 from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
+from gateway.media.remux import Remuxes
 from gateway.media.slideshow import Slideshows
 from gateway.media.spool import Spool, Spools
 from gateway.media.upstream import Upstreams
@@ -37,6 +38,7 @@ class Gateway:
         self.upstreams = Upstreams(settings, self.dial)
         self.extractor = Extractor(settings, self.background, self.dial.unfold)
         self.decoders = Decoders(self.background)
+        self.remuxes = Remuxes()
         self.spools = Spools(
             settings.data_dir / "spools",
             self.background,
@@ -57,9 +59,17 @@ class Gateway:
         """A part of a post as a spool: the one that is there, or a new one that the site fills."""
         return self.spools.open((post.id, wanted.key), partial(self._fill, post=post, wanted=wanted))
 
+    def kept(self, post: Post, wanted: Wanted) -> Spool | None:
+        """The spool of a part, if it is there now."""
+        return self.spools.kept((post.id, wanted.key))
+
     async def _fill(self, spool: Spool, post: Post, wanted: Wanted) -> None:
+        """From the site, or made of parts that are."""
         if wanted.film is not None:
             await self._render(spool, post, wanted, wanted.film)
+        elif wanted.of is not None:
+            async with self.part(post, wanted.of) as video:
+                await self.remuxes.fill(spool, video)
         else:
             await self._read(spool, post, wanted)
 
@@ -73,15 +83,23 @@ class Gateway:
             await self.slideshows.fill(spool, photos, heard, film)
 
     async def _read(self, spool: Spool, post: Post, wanted: Wanted) -> None:
+        def spare() -> bool:
+            """Whether another part can still be sent instead of this one."""
+            return wanted.instead is not None and not spool.size
+
         async def again() -> Wanted:
             """The same part with links of a page read now."""
+            if spare():
+                raise UpstreamFailed("The site does not give this format of the video.")
             self.extractor.forget(post.id)
             return find(await self.extractor.find(post.url), wanted.key)
 
         try:
             await self.upstreams.fill(spool, wanted, again)
         except UpstreamFailed:
-            self.extractor.forget(post.id)  # its links may be what is wrong; the next request gets new ones
+            if not spare():
+                # its links may be what is wrong; the next request gets new ones
+                self.extractor.forget(post.id)
             raise
 
     def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:

@@ -14,6 +14,7 @@ KNOWN_BY = {
     "av": (
         "gateway/media/audio.py",
         "gateway/media/photo.py",
+        "gateway/media/remux.py",
         "gateway/media/renderer.py",
         "gateway/media/soundtrack.py",
     ),

@@ -5,10 +5,13 @@ from typing import Literal
 import msgspec
 
 from gateway.errors import NotVideoContent, UpstreamFailed
-from gateway.media.film import USUAL, Film
+from gateway.media.film import USUAL as FILM
+from gateway.media.film import Film
 
-Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
+Mode = Literal["VIDEO_ONLY", "ORIGINAL", "AUDIO_ONLY"]
 Kind = Literal["video", "image", "sound"]
+Codec = Literal["h264", "h265"]
+Quality = Literal["best", "worst"] | int  # a number is the lines of a picture: 720 of "720p"
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -29,6 +32,7 @@ class Format(msgspec.Struct, frozen=True):
     height: int | None = None
     bytes: int | None = None
     watermark: bool = False
+    lines: int | None = None  # as the site names its size: 540 of "540p", which is 576 pixels wide
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -69,6 +73,7 @@ class Post(msgspec.Struct, frozen=True):
     images: tuple[Image, ...] = ()
     sound: Sound | None = None
     captions: tuple[Caption, ...] = ()
+    cover: tuple[Source, ...] = ()  # alternates
     expires_at: float | None = None  # unix time after which a link is refused
 
 
@@ -80,28 +85,54 @@ class Wanted(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     number: int | None = None  # of a slide, from 1
     bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    codec: str | None = None
+    watermark: bool = False
+    mark: str = ""  # what its file's name adds to the post's
     slides: "tuple[Wanted, ...]" = ()  # of a film: what it is rendered from, ...
     sound: "Wanted | None" = None  # ... and what is heard in it
     film: Film | None = None
+    of: "Wanted | None" = None  # the video that this soundtrack is taken out of; it has no source of its own
+    instead: "Wanted | None" = None  # what is sent when the site does not give this one
 
 
-def choose(post: Post, mode: Mode, film: Film = USUAL) -> tuple[Wanted, ...]:
+class Taste(msgspec.Struct, frozen=True):
+    """Which of a post's formats a caller prefers."""
+
+    quality: Quality = "best"
+    codec: Codec = "h264"
+    thumbnail: bool = False  # the cover too
+    film: Film = FILM  # how a slideshow is to look
+
+
+USUAL = Taste()  # what every player plays
+
+
+def choose(post: Post, mode: Mode, taste: Taste = USUAL) -> tuple[Wanted, ...]:
     """The parts of an answer, in order. Raises NotVideoContent when there are none."""
+    parts = _chosen(post, mode, taste)
+    return (*parts, _cover(post)) if taste.thumbnail and post.cover else parts
+
+
+def _chosen(post: Post, mode: Mode, taste: Taste) -> tuple[Wanted, ...]:
+    if mode == "AUDIO_ONLY":
+        return (_soundtrack(_loud(post, taste)) if post.kind == "video" else heard(post),)
     if post.kind == "video":
-        return (_video(_best(post)),)
+        return (_preferred(post, taste),)
     slides = _slides(post)
     if not slides:
         raise NotVideoContent("The photo post has no photos.")
     if mode == "VIDEO_ONLY":
-        return (_slideshow(post, slides, film),)
+        return (_slideshow(post, slides, taste.film),)
     return (*slides, _sound(post.sound)) if post.sound else tuple(slides)
 
 
 def find(post: Post, key: str) -> Wanted:
     """The part of a key that a post had before. Raises UpstreamFailed when it has it no more."""
-    parts = (
-        [_video(one) for one in post.formats] + _slides(post) + ([_sound(post.sound)] if post.sound else [])
-    )
+    parts = [_video(one) for one in post.formats] + _slides(post)
+    parts += [_soundtrack(one) for one in post.formats if one.sound]
+    parts += ([_sound(post.sound)] if post.sound else []) + ([_cover(post)] if post.cover else [])
     found = next((part for part in parts if part.key == key), None)
     if found is None:
         raise UpstreamFailed("The post has changed while it was read.")
@@ -121,15 +152,54 @@ def heard(post: Post) -> Wanted:
     return _video(min(audible, key=lambda one: (one.bytes is None, one.bytes or 0)))
 
 
-def _best(post: Post) -> Format:
-    """The best H.264 with sound and no watermark: what every player plays."""
+def _preferred(post: Post, taste: Taste) -> Wanted:
+    """The video of a taste: HEVC has H.264 to fall back on, since some of its links answer 404."""
     formats = _playable(post)
     if not formats:
         raise NotVideoContent("The post has no video that can be delivered.")
-    return max(
-        formats,
-        key=lambda one: (not one.watermark, one.sound, one.codec == "h264", _pixels(one), one.bytes or 0),
-    )
+    usual = _video(_picked(formats, taste.quality))
+    # some HEVC links have no sound, and `download` is watermarked: neither is what anybody prefers
+    hevc = [one for one in post.formats if one.codec == "h265" and one.sound and not one.watermark]
+    if taste.codec == "h264" or not hevc:
+        return usual
+    wanted = _video(_picked(hevc, taste.quality))
+    return wanted if wanted == usual else msgspec.structs.replace(wanted, instead=usual)
+
+
+def _loud(post: Post, taste: Taste) -> Format:
+    """The format whose soundtrack is wanted: that of the video of this quality, whatever its codec."""
+    audible = [one for one in _playable(post) if one.sound]
+    if not audible:
+        raise NotVideoContent("The post has no video with sound.")
+    return _picked(audible, taste.quality)
+
+
+def _picked(formats: list[Format], quality: Quality) -> Format:
+    """One without watermark, with sound and in H.264, as far as there is one; of these by its size."""
+    rank = max(_rank(one) for one in formats)
+    alike = [one for one in formats if _rank(one) == rank]
+    if isinstance(quality, int):
+        fitting = [one for one in alike if _lines(one) <= quality]
+        return max(fitting, key=_size) if fitting else min(alike, key=_smallness)
+    return max(alike, key=_size) if quality == "best" else min(alike, key=_smallness)
+
+
+def _rank(one: Format) -> tuple[bool, bool, bool]:
+    return (not one.watermark, one.sound, one.codec == "h264")
+
+
+def _size(one: Format) -> tuple[int, int]:
+    return ((one.width or 0) * (one.height or 0), one.bytes or 0)
+
+
+def _smallness(one: Format) -> tuple[bool, int, bool, int]:
+    """What is small is known to be."""
+    pixels, size = _size(one)
+    return (not pixels, pixels, not size, size)
+
+
+def _lines(one: Format) -> int:
+    return one.lines or min(one.width or 0, one.height or 0)
 
 
 def _playable(post: Post) -> list[Format]:
@@ -137,17 +207,37 @@ def _playable(post: Post) -> list[Format]:
     return [one for one in post.formats if one.codec in ("h264", None)] or list(post.formats)
 
 
-def _pixels(one: Format) -> int:
-    return (one.width or 0) * (one.height or 0)
-
-
 def _video(one: Format) -> Wanted:
-    return Wanted(key=f"video:{one.id}", kind="video", sources=one.sources, bytes=one.bytes)
+    return Wanted(
+        key=f"video:{one.id}",
+        kind="video",
+        sources=one.sources,
+        bytes=one.bytes,
+        width=one.width,
+        height=one.height,
+        codec=one.codec,
+        watermark=one.watermark,
+    )
+
+
+def _soundtrack(one: Format) -> Wanted:
+    return Wanted(key=f"soundtrack:{one.id}", kind="sound", sources=(), of=_video(one))
+
+
+def _cover(post: Post) -> Wanted:
+    return Wanted(key="cover", kind="image", sources=post.cover, mark="cover")
 
 
 def _slides(post: Post) -> list[Wanted]:
     return [
-        Wanted(key=f"image:{number}", kind="image", sources=image.sources, number=number)
+        Wanted(
+            key=f"image:{number}",
+            kind="image",
+            sources=image.sources,
+            number=number,
+            width=image.width,
+            height=image.height,
+        )
         for number, image in enumerate(post.images, 1)
     ]
 
@@ -158,6 +248,7 @@ def _slideshow(post: Post, slides: list[Wanted], film: Film) -> Wanted:
         key=f"film:{look}",
         kind="video",
         sources=(),
+        codec="h264",
         slides=tuple(slides),
         sound=_sound(post.sound) if post.sound else None,
         film=film,

@@ -231,9 +231,7 @@ class Spools:
 
         While anybody has it open it is filled and kept; the last to leave a growing one ends it.
         """
-        entry = self._entries.get(key)
-        if entry is None or entry.spool.state == "broken" or entry.filling.task.cancelling():
-            entry = self._add(key, fill)
+        entry = self._there(key) or self._add(key, fill)
         try:
             entry.spool.wake_file()
         except OSError as error:
@@ -246,6 +244,11 @@ class Spools:
                 entry.wanted_at = time.monotonic()
                 if entry.filling.waiters == 1:  # us, the last
                     self._left(key, entry)
+
+    def kept(self, key: Hashable) -> Spool | None:
+        """The spool that `open` would give now without filling a new one, if there is one."""
+        entry = self._there(key)
+        return entry.spool if entry is not None else None
 
     def sweep(self) -> None:
         """Puts out finished spools that nobody has wanted for the time they are kept."""
@@ -260,6 +263,12 @@ class Spools:
             self._drop(key, entry)
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
+
+    def _there(self, key: Hashable) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry is None or entry.spool.state == "broken" or entry.filling.task.cancelling():
+            return None
+        return entry
 
     def _add(self, key: Hashable, fill: Fill) -> _Entry:
         self._made += 1

@@ -175,6 +175,7 @@ def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> 
         images=images,
         sound=Sound(str(music["id"]) if music.get("id") else None, played) if played else None,
         captions=captions,
+        cover=_covers(item, sources),
         expires_at=min((at for url in links if (at := _expiry(url)) is not None), default=None),
     )
 
@@ -195,9 +196,22 @@ def _formats(found: Iterable[dict[str, Any]], sources: Any) -> tuple[Format, ...
             height=_whole(group[0].get("height")),
             bytes=_whole(group[0].get("filesize")),
             watermark=group[0].get("format_note") == "watermarked",
+            lines=int(named[1]) if (named := _LINES.search(name)) else None,
         )
         for name, group in alike.items()
     )
+
+
+_LINES = re.compile(r"_(\d{3,4})p_")  # of a format's id, such as h264_540p_812345
+
+
+def _covers(item: dict[str, Any], sources: Any) -> tuple[Source, ...]:
+    """The still cover: a photo post's own, else the video's; `dynamicCover` moves."""
+    photo = ((item.get("imagePost") or {}).get("cover") or {}).get("imageURL") or {}
+    video = item.get("video") or {}
+    links = photo.get("urlList") or (video.get("originCover"), video.get("cover"))
+    found: tuple[Source, ...] = sources(links)
+    return found
 
 
 def _text(value: Any) -> str:

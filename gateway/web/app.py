@@ -25,9 +25,11 @@ class Route(msgspec.Struct, frozen=True):
 
 ROUTES = (
     Route("POST", "/download", ttsave.post_download, TTSAVE),
+    Route("POST", "/download/plan", ttsave.post_plan, TTSAVE),
     Route("POST", "/ping", ttsave.ping, TTSAVE),
     Route("GET", "/ping", ttsave.ping, TTSAVE),
     Route("POST", "/api/v3/download", ttsave.post_download, TTSAVE),
+    Route("POST", "/api/v3/download/plan", ttsave.post_plan, TTSAVE),
     Route("POST", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("GET", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("POST", "/transcribe", transcribe),

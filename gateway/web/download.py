@@ -1,51 +1,122 @@
-"""POST /download: a post's media as parts, while they arrive."""
+"""POST /download: the media of posts as parts, while they arrive."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import msgspec
 from aiohttp import web
 
-from gateway.media.film import USUAL, Film
-from gateway.media.post import Mode, Post, Wanted, choose
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from gateway.media.post import USUAL, Mode, Post, Taste, Wanted, choose
 from gateway.media.spool import Spool
-from gateway.speech.transcripts import Options
+from gateway.speech.transcripts import Options, Transcript
 from gateway.web import stream
 from gateway.web.keys import GATEWAY
 from gateway.wire import multipart
 from gateway.wire.multipart import Part
+from gateway.wiring import Gateway
 
 
 class Wish(msgspec.Struct, frozen=True):
     """What a caller asked for."""
 
-    url: str
+    urls: tuple[str, ...]  # one, or several whose posts come in one stream
     mode: Mode
-    film: Film = USUAL  # how a slideshow is to look
-    transcript: bool = False  # its words between its bytes
+    taste: Taste = USUAL
+    transcript: bool = False  # the words of one post between its bytes
 
 
-async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
-    """Finds the post, opens all its parts, and sends them once each has shown its first bytes."""
-    gateway = request.app[GATEWAY]
-    post = await gateway.extractor.find(wish.url)
-    wanted = choose(post, wish.mode, wish.film)
-    async with AsyncExitStack() as open_:
-        # all are read from the site at once; the client takes them in order
-        spools = [await open_.enter_async_context(gateway.part(post, one)) for one in wanted]
-        files = [
-            (_head(post, one, await spool.begun(), spool), spool)
-            for one, spool in zip(wanted, spools, strict=True)
-        ]
-        return await stream.multipart(
-            request,
-            multipart.content_meta(post.title, post.desc),
-            files,
-            boundary=multipart.boundary(gateway.settings.boundary_fixed),
-            words=gateway.transcript(post, Options(), wanted[0]) if wish.transcript else None,
+class Chosen(msgspec.Struct, frozen=True):
+    """A post, and what of it is to be sent."""
+
+    post: Post
+    parts: tuple[Wanted, ...]
+    place: int | None  # in the urls of the wish, where there are several
+    copy: int  # 1, or more where the same post is there more than once
+
+    def name(self, wanted: Wanted, media_type: str) -> str:
+        """A part's file name, unique over the whole answer."""
+        return multipart.file_name(
+            self.post.author, self.post.id, media_type, wanted.number, mark=wanted.mark, copy=self.copy
         )
 
 
-def _head(post: Post, wanted: Wanted, media_type: str, spool: Spool) -> Part:
-    return Part(
-        multipart.file_name(post.author, post.id, media_type, wanted.number), media_type, spool.length
-    )
+async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
+    """Finds the posts, opens all their parts, and sends them once each has shown its first bytes."""
+    gateway = request.app[GATEWAY]
+    posts = await chosen(gateway, wish)
+    async with AsyncExitStack() as open_:
+        # all are read from the site at once; the client takes them in order
+        opened = [
+            (one, wanted, await open_.enter_async_context(gateway.part(one.post, wanted)))
+            for one in posts
+            for wanted in one.parts
+        ]
+        files = [await _begun(gateway, open_, *each) for each in opened]
+        return await stream.multipart(
+            request,
+            multipart.content_meta(posts[0].post.title, posts[0].post.desc),
+            files,
+            boundary=multipart.boundary(gateway.settings.boundary_fixed),
+            words=_words(gateway, posts[0]) if wish.transcript else None,
+        )
+
+
+def _words(gateway: Gateway, one: Chosen) -> Transcript:
+    """The transcript of a post, heard in the very media that are sent, where those have the sound."""
+    first = one.parts[0]
+    return gateway.transcript(one.post, Options(), first.of or first)
+
+
+async def chosen(gateway: Gateway, wish: Wish) -> list[Chosen]:
+    """The posts in order, looked for side by side; one that is not to be had fails them all."""
+    several = len(wish.urls) > 1
+    # no more at once than there are processes: a wish must not wait behind itself until it is Busy
+    turns = asyncio.Semaphore(gateway.settings.extract_processes)
+
+    async def found(place: int, url: str) -> Post:
+        with _placed(place if several else None):
+            async with turns:
+                return await gateway.extractor.find(url)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            finding = [group.create_task(found(place, url)) for place, url in enumerate(wish.urls)]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    posts, seen = [], Counter[str]()
+    for place, post in enumerate(task.result() for task in finding):
+        seen[post.id] += 1
+        with _placed(place if several else None):
+            parts = choose(post, wish.mode, wish.taste)
+        posts.append(Chosen(post, parts, place if several else None, seen[post.id]))
+    return posts
+
+
+async def _begun(
+    gateway: Gateway, open_: AsyncExitStack, one: Chosen, wanted: Wanted, spool: Spool
+) -> tuple[Part, Spool]:
+    """A part's head, once its first bytes are at hand; or that of the part which is sent instead."""
+    with _placed(one.place):
+        try:
+            media_type = await spool.begun()
+        except (UpstreamFailed, UpstreamTimeout):
+            if wanted.instead is None:
+                raise
+            spool = await open_.enter_async_context(gateway.part(one.post, wanted.instead))
+            media_type = await spool.begun()
+    return Part(one.name(wanted, media_type), media_type, spool.length), spool
+
+
+@contextmanager
+def _placed(place: int | None) -> Iterator[None]:
+    """A failure in here says which of several urls it is about."""
+    try:
+        yield
+    except GatewayError as error:
+        if place is None:
+            raise
+        told = f"urls[{place}]: {error.message}"
+        raise type(error)(told, retry_after_s=error.retry_after_s) from error

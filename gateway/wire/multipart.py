@@ -79,12 +79,22 @@ def extension(media_type: str) -> str | None:
     return _EXTENSIONS.get(media_type)
 
 
-def file_name(author: str, post_id: str, media_type: str, number: int | None = None) -> str:
-    """`<author>_<id>.mp4` or `<author>_<id>_01.jpg`: ASCII, unique within a post, safe on every system."""
+def file_name(
+    author: str, post_id: str, media_type: str, number: int | None = None, *, mark: str = "", copy: int = 1
+) -> str:
+    """`<author>_<id>.mp4` or `<author>_<id>_01.jpg`: ASCII, unique within a post, safe on every system.
+
+    `mark` tells a part apart from the others of its post (`_cover`); `copy` the second time that the
+    same post is in an answer from the first (`-2`).
+    """
     author = re.sub(r"[^A-Za-z0-9._-]|\.(?=\.)", "_", author).strip("._-") or "post"
     post_id = re.sub(r"[^A-Za-z0-9]", "", post_id)[:POST_ID_CHARS_MAX]
     tail = (
-        f"_{post_id}" + (f"_{number:02d}" if number is not None else "") + (extension(media_type) or ".bin")
+        f"_{post_id}"
+        + (f"_{number:02d}" if number is not None else "")
+        + (f"_{mark}" if mark else "")
+        + (f"-{copy}" if copy > 1 else "")
+        + (extension(media_type) or ".bin")
     )
     if _DEVICES.match(author + tail):
         author = f"_{author}"

@@ -58,6 +58,26 @@ async def test_many_readers_of_any_start_get_the_same_bytes(tmp_path: Path, back
     spools.close()
 
 
+async def test_a_spool_is_kept_while_it_grows_and_when_it_is_whole(
+    tmp_path: Path, background: Background
+) -> None:
+    spools = made(tmp_path, background)
+
+    async def fails(spool: Spool) -> None:
+        raise UpstreamFailed
+
+    assert spools.kept("a") is None
+    async with spools.open("a", pour) as spool:
+        assert spools.kept("a") is spool
+        await read(spool)
+    assert spools.kept("a") is spool
+    async with spools.open("b", fails) as spool:
+        with pytest.raises(UpstreamFailed):
+            await spool.begun()
+        assert spools.kept("b") is None
+    spools.close()
+
+
 async def test_a_broken_spool_gives_its_good_bytes_and_then_raises(
     tmp_path: Path, background: Background
 ) -> None:

@@ -21,7 +21,10 @@ from tests.origin.scenarios import Scenario
 from tests.origin.site import cookies
 from tests.origin.tally import Tally
 
-PATH = re.compile(r"/(?:[\w-]+/)+(?P<id>\d{19})/(?P<role>[a-z]+)(?:-(?P<number>\d+))?(?:[~.][\w.-]*)?/?$")
+PATH = re.compile(
+    r"/(?:[\w-]+/)+(?P<id>\d{19})/(?P<role>[a-z]+)(?:-(?P<number>\d+))?(?:[~.][\w.-]*)?"
+    r"(?:/media-video-hvc1)?/?$"
+)
 PIECE = 65_536
 SLOW_BYTES_PER_S = 200_000
 FLUSH_S = 5  # a client that reads nothing for so long is cut off anyway
@@ -139,6 +142,9 @@ class Cdn:
         match role:
             case "play" | "hevc" if scenario.kind == "video":
                 return Wanted(scenario, role, scenario.clips[0], 0)
+            case "gear" if 0 <= number < len(scenario.gears):
+                clip = scenario.gears[number].clip
+                return Wanted(scenario, role, clip, 0 if clip == scenario.clips[0] else None)
             case "download" if scenario.kind == "video":
                 return Wanted(scenario, role, "watermarked", None)
             case "slide" if scenario.kind == "photo" and 0 <= number < len(photos):

@@ -22,20 +22,23 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     fps: int = 25
     crf: int = 27
+    codec: str = "libx264"  # or libx265
     preset: str = "veryfast"
     sample_rate: int = 44_100
     sound_bits: int = 64_000
 
 
 def film(to: Path, make: Film, sound: Path, picture: Callable[[float], Picture]) -> None:
-    """An H.264 and AAC MP4; `picture` draws the second it is asked for.
+    """An H.264 (or HEVC) and AAC MP4; `picture` draws the second it is asked for.
 
     Its index comes first, for which the file is written twice: hence a path.
     """
     with av.open(str(to), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        video = container.add_stream("libx264", rate=make.fps)
+        video = container.add_stream(make.codec, rate=make.fps)  # type: ignore[call-overload]
         video.width, video.height, video.pix_fmt = make.width, make.height, "yuv420p"
         video.options = {"crf": str(make.crf), "preset": make.preset, "threads": "1"}
+        if make.codec == "libx265":
+            video.options |= {"x265-params": "log-level=none"}
         audio = container.add_stream("aac", rate=make.sample_rate, layout="mono")
         audio.bit_rate = make.sound_bits
         count = 0
@@ -60,17 +63,22 @@ def mp3(to: Path, sound: Path, *, sample_rate: int = 22_050, bits: int = 32_000)
         container.mux(stream.encode(None))
 
 
-def remuxed(mp4: bytes, movflags: str = "") -> bytes:
-    """The same film with its boxes in another order; no flags: the index comes last."""
+def remuxed(mp4: bytes, movflags: str = "", *, only: str = "") -> bytes:
+    """The same film with its boxes in another order; no flags: the index comes last.
+
+    `only` one type of its streams, "video" or "audio".
+    """
     # a second to a fragment, as players that stream get them
     made, options = BytesIO(), {"movflags": movflags, "frag_duration": "1000000"} if movflags else {}
     with (
         av.open(BytesIO(mp4)) as source,
         av.open(made, "w", format="mp4", options=options) as target,
     ):
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        streams = {
+            s.index: target.add_stream_from_template(s) for s in source.streams if only in ("", s.type)
+        }
         for packet in source.demux():
-            if packet.dts is not None:  # the empty packet at the end
+            if packet.dts is not None and packet.stream.index in streams:  # not the empty one at the end
                 packet.stream = streams[packet.stream.index]
                 target.mux(packet)
     return made.getvalue()

@@ -62,6 +62,9 @@ class Clips:
                 return encoding.remuxed(_committed("video"))
             case "video_fragmented":
                 return encoding.remuxed(_committed("video"), "frag_keyframe+empty_moov+default_base_moof")
+            case "h264" | "bytevc1":
+                lines, _, mute = which.partition("-")
+                return self._encoded("libx264" if kind == "h264" else "libx265", int(lines), bool(mute))
             case "big":
                 return _noise(8 << 20)
             case "big64":
@@ -76,6 +79,18 @@ class Clips:
             case "speech":
                 return self._spoken(which)
         raise KeyError(name)
+
+    def _encoded(self, codec: str, lines: int, mute: bool) -> bytes:
+        """One encoding of a post that has several; 540 is 576 wide, as at the site."""
+        width = 576 if lines == 540 else lines
+        height = width * 16 // 9
+        still = scene(width, height, hue=0.3, turn=0.2, word=str(lines), line=codec.upper())
+        make = encoding.Film(width=width, height=height, fps=1, codec=codec, preset="ultrafast", crf=35)
+        made = self._folder / f"{codec}-{lines}.mp4"
+        encoding.film(made, make, FOLDER / FILES["video"], lambda _: still)
+        data = made.read_bytes()
+        made.unlink()
+        return encoding.remuxed(data, only="video") if mute else data
 
     def _spoken(self, suffix: str) -> bytes:
         source = self._speech[suffix]

@@ -85,6 +85,10 @@ class Origin:
             return self.parts(scenario.target) if scenario.target in self.scenarios else []
         return [self._clips.get(clip).data for clip in scenario.clips]
 
+    def clip(self, name: str) -> bytes:
+        """The bytes of one clip, such as `watermarked` or a gear's `h264-540`."""
+        return self._clips.get(name).data
+
     def body(self, name: str) -> bytes | list[bytes]:
         """A video's bytes, or the parts of a photo post."""
         parts = self.parts(name)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tests.origin.media import Clip
-from tests.origin.scenarios import Scenario
+from tests.origin.scenarios import Gear, Scenario
 
 VIDEO_HOSTS = ("v16-webapp-prime.tiktok.com", "v19-webapp-prime.tiktok.com")
 CAPTION_HOST = "v16-webapp.tiktok.com"
@@ -126,6 +126,24 @@ def _video(scenario: Scenario, clips: dict[str, Clip], signature: Signature) -> 
         ours = f"https://{host}/video/tos/useast5/{scenario.id}/{role}/?{signature.query()}"
         return scenario.video_url or ours
 
+    if scenario.gears:
+        roles = [f"gear-{number}" for number in range(1, len(scenario.gears) + 1)]
+        roles = [
+            role + ("/media-video-hvc1" if gear.mute else "")
+            for role, gear in zip(roles, scenario.gears, strict=True)
+        ]
+        video["bitrateInfo"] = [
+            _gear(
+                _gear_name(gear),
+                [link(host, role) for host in VIDEO_HOSTS],
+                len(clips[gear.clip].data),
+                number,
+            )
+            for number, (gear, role) in enumerate(zip(scenario.gears, roles, strict=True))
+        ]
+        video["playAddr"] = link(VIDEO_HOSTS[0], roles[0])
+        video["downloadAddr"] = link(VIDEO_HOSTS[0], "download")
+        return video
     # the third alternate of the site asks for a login; the extractor drops it
     api = f"https://www.tiktok.com/aweme/v1/play/?item_id={scenario.id}&ratio=540p"
     video["bitrateInfo"] = [
@@ -136,6 +154,10 @@ def _video(scenario: Scenario, clips: dict[str, Clip], signature: Signature) -> 
     video["playAddr"] = link(VIDEO_HOSTS[0], "play")
     video["downloadAddr"] = link(VIDEO_HOSTS[0], "download")
     return video
+
+
+def _gear_name(gear: Gear) -> str:
+    return f"{gear.codec}_{gear.lines}p_{gear.lines * 1000}"
 
 
 def _gear(name: str, urls: list[str], size: int, quality: int) -> dict[str, Any]:

@@ -29,12 +29,25 @@ class Words(msgspec.Struct, frozen=True):
     music: str = "Four notes"
 
 
+class Gear(msgspec.Struct, frozen=True):
+    """One encoding of a video beside others; `mute` ones have no sound, which their link tells."""
+
+    codec: Literal["h264", "bytevc1"]  # the site's word for HEVC
+    lines: Literal[360, 540, 720, 1080]
+    mute: bool = False
+
+    @property
+    def clip(self) -> str:
+        return f"{self.codec}-{self.lines}{'-mute' if self.mute else ''}"
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One post, or one short link to a post."""
 
     id: str
     kind: Literal["video", "photo", "short"] = "video"
     clips: tuple[str, ...] = ("video",)  # the original parts in order: the video, or photos and then a sound
+    gears: tuple[Gear, ...] = ()  # the video's encodings; without: H.264 of the clip, and HEVC that is 404
     page: PageManner = "plain"
     cdn: CdnManner = "plain"
     faulty: tuple[int, ...] = ()  # the parts that `cdn` is about; empty means all
@@ -89,6 +102,17 @@ SCENARIOS: dict[str, Scenario] = {
     "photo_webp": Scenario(id=_id(13), kind="photo", clips=(*SLIDES_WEBP, "sound")),
     "long": Scenario(id=_id(14), duration_s=3661),
     "captions": Scenario(id=_id(15), clips=("speech",), captions=True),
+    "qualities": Scenario(
+        id=_id(16),
+        clips=("h264-1080",),
+        gears=(
+            *(Gear("h264", lines) for lines in (540, 360, 1080, 720)),
+            *(Gear("bytevc1", lines) for lines in (720, 540)),
+        ),
+    ),
+    "hevc_mute": Scenario(
+        id=_id(17), clips=("h264-540",), gears=(Gear("h264", 540), Gear("bytevc1", 720, mute=True))
+    ),
     # short links
     "short_vm": Scenario(id=_id(20), kind="short", address=f"{VM}/ZMclip001/", target="video"),
     "short_vt": Scenario(id=_id(21), kind="short", address=f"{VT}/ZSclip002/", target="video"),

@@ -70,7 +70,11 @@ class Site:
         stale = scenario.page == "expired" and issue == 1
         expire = int(time.time()) + (-60 if stale else LINK_S)
         signature = pages.Signature(pages.new_token(), expire, issue)
-        names = {*scenario.clips, *(() if scenario.kind == "photo" else ("music",))}
+        names = {
+            *scenario.clips,
+            *(gear.clip for gear in scenario.gears),
+            *(() if scenario.kind == "photo" else ("music",)),
+        }
         clips: dict[str, Clip] = {name: await self._clips.load(name) for name in names}
         response = _html(pages.page(scenario, clips, signature))
         # by hand: a cookie object would put the value in quotes because of its `=`, as the site does not

@@ -1,6 +1,7 @@
 """The stand-in keeps its promises: the real extractor reads it, and its faults are the ones it names."""
 
 import asyncio
+import io
 import json
 import os
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 
 from tests.origin import encoding
@@ -119,6 +121,26 @@ async def test_the_real_extractor_reads_a_video_post(origin: Origin, visitor: Vi
     async with visitor.ask(formats["h264_540p_812345-0"]["url"], headers) as answer:
         assert await answer.read() == origin.body("video")
     assert not origin.refused_hosts
+
+
+async def test_the_real_extractor_sees_every_gear(origin: Origin) -> None:
+    info = await extract(origin, origin.url("qualities"))
+    formats = {f["format_id"]: f for f in info["formats"]}
+    for gear in SCENARIOS["qualities"].gears:
+        found = formats[f"{gear.codec}_{gear.lines}p_{gear.lines * 1000}-0"]
+        assert found["vcodec"] == ("h264" if gear.codec == "h264" else "h265")
+        assert found["width"] == (576 if gear.lines == 540 else gear.lines)
+        assert found["filesize"] == len(origin.clip(gear.clip))
+
+
+async def test_gears_are_what_they_say(origin: Origin, visitor: Visitor) -> None:
+    for name in ("qualities", "hevc_mute"):
+        for gear in SCENARIOS[name].gears:
+            with av.open(io.BytesIO(origin.clip(gear.clip))) as film:
+                assert film.streams.video[0].width == (576 if gear.lines == 540 else gear.lines)
+                codec = film.streams.video[0].codec_context.name
+                assert codec == ("h264" if gear.codec == "h264" else "hevc")
+                assert bool(film.streams.audio) is not gear.mute
 
 
 async def test_the_real_extractor_follows_a_short_link(origin: Origin) -> None:

@@ -94,6 +94,8 @@ def test_an_ordinary_file_name_is_author_and_id() -> None:
     assert multipart.file_name("some.one", "731", "video/mp4") == "some.one_731.mp4"
     assert multipart.file_name("some.one", "731", "image/jpeg", 2) == "some.one_731_02.jpg"
     assert multipart.file_name("some.one", "731", "audio/mpeg") == "some.one_731.mp3"
+    assert multipart.file_name("some.one", "731", "image/jpeg", mark="cover") == "some.one_731_cover.jpg"
+    assert multipart.file_name("some.one", "731", "image/webp", 2, copy=3) == "some.one_731_02-3.webp"
 
 
 @pytest.mark.parametrize("author", ["some.one", "../..", "", "名前", "a" * 300])

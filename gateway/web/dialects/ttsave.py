@@ -1,9 +1,11 @@
 """TTSaveAPI v3: its request, its errors and its probe."""
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from gateway.errors import (
     GatewayError,
@@ -16,11 +18,16 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.media.film import SLIDE_S_MAX, SLIDE_S_MIN, USUAL, Film
+from gateway.media.post import Codec, Quality, Taste
 from gateway.web import params
 from gateway.web.download import Wish, download
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import Dialect
 from gateway.web.params import Invalid
+from gateway.web.plan import plan
+
+URLS_MAX = 10  # posts in one stream
+URL_CHARS_MAX = 4096
 
 
 class Body(BaseModel):
@@ -36,15 +43,46 @@ class Body(BaseModel):
     render: Literal["stream"] | None = None
     slide_s: float | None = Field(None, ge=SLIDE_S_MIN, le=SLIDE_S_MAX)
     fade_s: float | None = Field(None, ge=0, le=SLIDE_S_MAX / 2)
+    # opt-in: which format, the cover too, several posts in one stream
+    quality: Quality | None = None
+    codec: Codec | None = None
+    thumbnail: bool | None = None
+    urls: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)]],
+            Field(min_length=1, max_length=URLS_MAX),
+        ]
+        | None
+    ) = None
+
+    @field_validator("quality", mode="plain")
+    @classmethod
+    def _known(cls, value: object) -> Quality | None:
+        match value:
+            case None | "best" | "worst":
+                return value
+            case int() | str() if lines := re.fullmatch(r"([1-9][0-9]{1,3})p?", str(value)):
+                return int(lines[1])
+        raise PydanticCustomError("quality", "The quality is best, worst, or a height such as 720.")
+
+    @field_validator("urls")
+    @classmethod
+    def _alone(cls, urls: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if urls and (info.data.get("url") or "").strip():
+            raise PydanticCustomError("urls", "Send url or urls, not both.")
+        if urls and len(urls) > 1 and info.data.get("transcript"):
+            raise PydanticCustomError("urls", "A transcript goes with one url only.")
+        return urls
 
     @property
-    def film(self) -> Film:
-        """How a slideshow is to look."""
-        return Film(
+    def taste(self) -> Taste:
+        """Which formats are preferred, and how a slideshow is to look."""
+        film = Film(
             slide_s=self.slide_s or USUAL.slide_s,
             fade_s=self.fade_s or USUAL.fade_s,
             live=self.render == "stream",
         )
+        return Taste(self.quality or "best", self.codec or "h264", bool(self.thumbnail), film)
 
 
 class Told(GatewayError):
@@ -54,16 +92,24 @@ class Told(GatewayError):
 
 
 async def post_download(request: web.Request) -> web.StreamResponse:
-    """`url` is checked first, as documented."""
+    """The media."""
+    return await download(request, await _wish(request))
+
+
+async def post_plan(request: web.Request) -> web.StreamResponse:
+    """What would be sent, for the same body."""
+    return await plan(request, await _wish(request))
+
+
+async def _wish(request: web.Request) -> Wish:
+    """The body's wish; `url` is checked first, as documented."""
     body = await params.body(request, Body, request.app[GATEWAY].settings)
-    if not (body.url or "").strip():
+    urls = body.urls or [body.url or ""]
+    if not urls[0].strip():
         raise Told("URL is required")
-    assert body.url is not None
     match body.download_content_type or body.content_type:
-        case "VIDEO_ONLY" | "ORIGINAL" as mode:
-            return await download(
-                request, Wish(url=body.url, mode=mode, film=body.film, transcript=bool(body.transcript))
-            )
+        case "VIDEO_ONLY" | "ORIGINAL" | "AUDIO_ONLY" as mode:
+            return Wish(urls=tuple(urls), mode=mode, taste=body.taste, transcript=bool(body.transcript))
         case _:
             raise Told("Invalid content type")
 

@@ -1,0 +1,207 @@
+"""A video's soundtrack, taken out as it is: AAC to M4A and MP3 to MP3, in a child process.
+
+Nothing is decoded, so what is heard are the video's own samples. The child is told the path of a
+whole video and answers a JSON line, then the file.
+Always: a child is at work on one video, within limits of time, memory and size, or dead.
+"""
+
+import asyncio
+import os
+import resource
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Thread
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway import errors, log
+from gateway.errors import Busy, MediaUndecodable, UpstreamFailed, UpstreamTimeout
+from gateway.media.spool import Spool
+
+AT_ONCE_MAX = 2  # each costs a sixth of a second of CPU, nearly all of it to start, 90 MB, and its sound
+WAITING_MAX = 256
+WAITING_S = 30
+REMUX_S = 60  # once started, 9 s of video take 6 ms
+SOUND_BYTES_MAX = 128 << 20  # held in memory until its index is known; an hour at 128 kbit/s is 58 MB
+MEMORY_BYTES_MAX = 1 << 30
+READ_BYTES = 256 << 10
+
+# a codec's container and what is then sent; `ipod` is ffmpeg's word for M4A
+CONTAINERS = {"aac": ("ipod", "audio/mp4"), "mp3": ("mp3", "audio/mpeg")}
+
+DIED = "Taking the sound out of the video failed here. Ask again."
+
+lines = structlog.get_logger()
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What the child is told."""
+
+    path: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the child says before the bytes, or the code and text of an error."""
+
+    media_type: str = ""
+    bytes: int = 0
+    error: str | None = None
+    detail: str | None = None
+
+
+class Remuxes:
+    """Child processes, a few at a time."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
+        self._waiting = 0
+
+    async def fill(self, spool: Spool, video: Spool) -> None:
+        """Pours the soundtrack of a video into the spool, once the video is whole.
+
+        Raises MediaUndecodable, NotVideoContent, UpstreamFailed, UpstreamTimeout, Busy, what broke the
+        video and what the spool raises.
+        """
+        while await video.grown(video.size) == "growing":
+            pass
+        video.check()
+        async with self._turn():
+            try:
+                async with asyncio.timeout(REMUX_S):
+                    await _remux(spool, video)
+            except TimeoutError:
+                raise UpstreamTimeout("Taking the sound out of the video took too long.") from None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises Busy when too many wait, or for too long."""
+        if self._waiting >= WAITING_MAX:
+            raise Busy
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAITING_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+async def _remux(spool: Spool, video: Spool) -> None:
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.media.remux",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=READ_BYTES,
+            start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
+        )  # fmt: skip
+    except OSError as error:
+        raise Busy from error
+    assert child.stdout is not None
+    try:
+        answer = await _asked(child, Job(str(video.path)))
+        if answer.error is not None:
+            raise errors.by_code(answer.error, answer.detail)
+        spool.expect(answer.bytes)
+        spool.begin(answer.media_type)
+        while spool.size < answer.bytes:
+            data = await child.stdout.read(min(READ_BYTES, answer.bytes - spool.size))
+            if not data:
+                raise UpstreamFailed(DIED)
+            spool.append(data)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def _asked(child: asyncio.subprocess.Process, job: Job) -> Answer:
+    """The child's answer, before its bytes. Raises UpstreamFailed when it dies instead."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        child.stdin.write(msgspec.json.encode(job) + b"\n")
+        return msgspec.json.decode(await child.stdout.readline(), type=Answer)
+    # uvloop tells a pipe whose process has died by a RuntimeError
+    except (OSError, ValueError, RuntimeError) as failure:
+        raise UpstreamFailed(DIED) from failure
+
+
+# The child
+
+
+def main() -> None:
+    """Takes the sound out of the one video it is told of, then ends."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    log.configure("warning")
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    resource.setrlimit(resource.RLIMIT_CPU, (REMUX_S, REMUX_S))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the parent is gone
+    Thread(target=_listen, daemon=True).start()
+    try:
+        # a file in memory, by a path: the muxer opens it once more to put the index first
+        memory = os.memfd_create("sound")
+        media_type = _taken(msgspec.json.decode(line, type=Job).path, memory)
+        size = os.fstat(memory).st_size
+        out.write(msgspec.json.encode(Answer(media_type, size)) + b"\n")
+        for at in range(0, size, READ_BYTES):
+            out.write(os.pread(memory, READ_BYTES, at))
+    except errors.GatewayError as error:
+        out.write(msgspec.json.encode(Answer(error=error.code, detail=error.message)) + b"\n")
+    except Exception as error:
+        lines.warning("no sound taken out", reason=repr(error))
+        out.write(msgspec.json.encode(Answer(error=MediaUndecodable.code)) + b"\n")
+    out.flush()
+
+
+def _listen() -> None:
+    """The parent's end is ours."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _taken(path: str, memory: int) -> str:
+    """Writes the sound of a video to a file in memory; its media type."""
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    with av.open(path, metadata_errors="ignore") as source:
+        stream: Any = next(iter(source.streams.audio), None)
+        if stream is None:
+            raise errors.NotVideoContent("The post's video has no sound.")
+        codec = stream.codec_context.name.removesuffix("float")  # MP3's decoder is mp3float
+        if codec not in CONTAINERS:
+            raise errors.NotVideoContent("The post's sound has a codec that is not delivered on its own.")
+        container, media_type = CONTAINERS[codec]
+        for other in source.streams:
+            if other is not stream:
+                other.discard = av.stream.Discard.all
+        options = {"movflags": "faststart"} if container == "ipod" else {}
+        with av.open(f"/proc/self/fd/{memory}", "w", format=container, options=options) as target:
+            copy = target.add_stream_from_template(stream)
+            taken = 0
+            for packet in source.demux(stream):
+                if packet.dts is None:
+                    continue  # the empty one at the end
+                taken += packet.size
+                if taken > SOUND_BYTES_MAX:
+                    raise MediaUndecodable("The post's sound is larger than this server accepts.")
+                packet.stream = copy
+                target.mux(packet)
+        if not taken:
+            raise MediaUndecodable
+    return media_type
+
+
+if __name__ == "__main__":
+    main()
