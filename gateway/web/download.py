@@ -1,5 +1,6 @@
 """POST /download: a post's media as parts, while they arrive."""
 
+import time
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -9,8 +10,10 @@ from gateway.media.post import Mode, Post, Wanted, choose
 from gateway.media.spool import Spool
 from gateway.web import stream
 from gateway.web.keys import GATEWAY
-from gateway.wire import multipart
+from gateway.wire import multipart, tickets
 from gateway.wire.multipart import Part
+from gateway.wire.tickets import Ticket
+from gateway.wiring import Gateway
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -28,10 +31,9 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
     async with AsyncExitStack() as open_:
         # all are read from the site at once; the client takes them in order
         spools = [await open_.enter_async_context(gateway.part(post, one)) for one in wanted]
-        files = [
-            (_head(post, one, await spool.begun(), spool), spool)
-            for one, spool in zip(wanted, spools, strict=True)
-        ]
+        for spool in spools:
+            await spool.begun()
+        files = [(_head(gateway, post, one, spool), spool) for one, spool in zip(wanted, spools, strict=True)]
         return await stream.multipart(
             request,
             multipart.content_meta(post.title, post.desc),
@@ -40,7 +42,10 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
         )
 
 
-def _head(post: Post, wanted: Wanted, media_type: str, spool: Spool) -> Part:
-    return Part(
-        multipart.file_name(post.author, post.id, media_type, wanted.number), media_type, spool.length
-    )
+def _head(gateway: Gateway, post: Post, wanted: Wanted, spool: Spool) -> Part:
+    """A begun spool's name, type, length and link."""
+    assert spool.media_type is not None
+    name = multipart.file_name(post.author, post.id, spool.media_type, wanted.number)
+    expires_at = int(time.time() + gateway.settings.link_s)
+    ticket = Ticket(post.id, wanted.key, spool.media_type, expires_at)
+    return Part(name, spool.media_type, spool.length, tickets.link(ticket, name, gateway.secret))

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import os
 import random
 from collections.abc import AsyncIterator
@@ -55,6 +56,29 @@ async def test_many_readers_of_any_start_get_the_same_bytes(tmp_path: Path, back
     assert bodies == [BODY[start:] for start in starts]
     assert await reader(0) == BODY
     assert fills == 1
+    spools.close()
+
+
+@pytest.mark.parametrize("told", [None, '"origin"'])
+async def test_its_tag_is_the_origins_or_of_the_whole_bytes(
+    told: str | None, tmp_path: Path, background: Background
+) -> None:
+    spools, go_on = made(tmp_path, background), asyncio.Event()
+
+    async def fill(spool: Spool) -> None:
+        spool.etag = told
+        spool.begin("video/mp4")
+        spool.append(BODY)
+        await go_on.wait()
+
+    async with spools.open("a", fill) as spool:
+        await spool.begun()
+        assert await spool.tag() == told
+        go_on.set()
+        await read(spool)
+        assert await spool.tag() == (told or f'"{hashlib.sha256(BODY).hexdigest()}"')
+    async with spools.open("a", pour) as spool:  # kept with it
+        assert spool.etag is not None
     spools.close()
 
 
