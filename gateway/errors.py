@@ -71,6 +71,29 @@ class UnsupportedBody(GatewayError):
     text = "Compressed request bodies are not read; send it as it is."
 
 
+class Forbidden(GatewayError):
+    code, status = "FORBIDDEN", 403
+    text = "This is not allowed."
+
+
+class LinkExpired(GatewayError):
+    code, status = "LINK_EXPIRED", 410
+    text = "The time of this link is over. Ask for the download again."
+
+
+class OutOfRange(GatewayError):
+    """`total` is how many bytes there are."""
+
+    code, status = "RANGE_NOT_SATISFIABLE", 416
+    text = "The file has no bytes where they were asked for."
+
+    def __init__(
+        self, detail: str | None = None, *, retry_after_s: int | None = None, total: int | None = None
+    ) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.total = total
+
+
 class NotImplementedHere(GatewayError):
     code, status = "NOT_IMPLEMENTED", 501
     text = "This is not built yet."

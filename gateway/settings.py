@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1 << 30
@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="GATEWAY_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True,
-        populate_by_name=True,
+        populate_by_name=True, hide_input_in_errors=True,  # it may be a secret
     )  # fmt: skip
 
     # where it listens
@@ -47,10 +47,14 @@ class Settings(BaseSettings):
     body_s: float = Field(20, gt=0, le=600, description="Deadline for a whole JSON request body.")
 
     # what it keeps
-    data_dir: Path = Field(default_factory=_data_dir, description="Folder for models and spools.")
+    data_dir: Path = Field(default_factory=_data_dir, description="Folder for models, spools and the secret.")
     spool_bytes_max: int = Field(10 * GIB, ge=1 << 20, description="Disk for spools, finished ones included.")
     spool_s: float = Field(1800, ge=0, description="How long a finished spool is kept as cache.")
     part_bytes_max: int = Field(GIB, ge=1 << 16, description="Largest single video, photo or sound.")
+    secret: SecretStr | None = Field(
+        None, min_length=16, description="What links are signed with; else made once, in the data folder."
+    )
+    link_s: float = Field(3600, gt=0, description="How long the link of a part is good.")
 
     # the site
     proxy_url: str | None = Field(

@@ -7,7 +7,9 @@ from functools import partial
 
 import structlog
 
+from gateway import secret
 from gateway.errors import UpstreamFailed
+from gateway.media import links
 from gateway.media.audio import Decoders
 from gateway.media.dial import Dial
 from gateway.media.extractor import Extractor
@@ -33,6 +35,9 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.secret = (
+            settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
+        )
         self.background = Background()
         self.dial = Dial(settings)
         self.upstreams = Upstreams(settings, self.dial)
@@ -62,6 +67,15 @@ class Gateway:
     def kept(self, post: Post, wanted: Wanted) -> Spool | None:
         """The spool of a part, if it is there now."""
         return self.spools.kept((post.id, wanted.key))
+
+    def part_of(self, post_id: str, key: str) -> AbstractAsyncContextManager[Spool]:
+        """As `part`, of a post that is only found where the spool is not there any more."""
+
+        async def fill(spool: Spool) -> None:
+            post = await self.extractor.find(links.canonical(post_id))
+            await self._fill(spool, post, find(post, key))
+
+        return self.spools.open((post_id, key), fill)
 
     async def _fill(self, spool: Spool, post: Post, wanted: Wanted) -> None:
         """From the site, or made of parts that are."""

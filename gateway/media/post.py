@@ -11,6 +11,7 @@ from gateway.media.film import Film
 Mode = Literal["VIDEO_ONLY", "ORIGINAL", "AUDIO_ONLY"]
 Kind = Literal["video", "image", "sound"]
 Codec = Literal["h264", "h265"]
+LIVE, FILE = "live", "file"  # a film's two kinds, in its key
 Quality = Literal["best", "worst"] | int  # a number is the lines of a picture: 720 of "720p"
 
 
@@ -133,6 +134,8 @@ def find(post: Post, key: str) -> Wanted:
     parts = [_video(one) for one in post.formats] + _slides(post)
     parts += [_soundtrack(one) for one in post.formats if one.sound]
     parts += ([_sound(post.sound)] if post.sound else []) + ([_cover(post)] if post.cover else [])
+    if post.images and (film := _film(key)) is not None:
+        parts.append(_slideshow(post, _slides(post), film))
     found = next((part for part in parts if part.key == key), None)
     if found is None:
         raise UpstreamFailed("The post has changed while it was read.")
@@ -243,9 +246,8 @@ def _slides(post: Post) -> list[Wanted]:
 
 
 def _slideshow(post: Post, slides: list[Wanted], film: Film) -> Wanted:
-    look = f"{film.slide_s:g}:{film.fade_s:g}:{'live' if film.live else 'file'}"
     return Wanted(
-        key=f"film:{look}",
+        key=f"film:{film.slide_s:g}:{film.fade_s:g}:{LIVE if film.live else FILE}",
         kind="video",
         sources=(),
         codec="h264",
@@ -253,6 +255,14 @@ def _slideshow(post: Post, slides: list[Wanted], film: Film) -> Wanted:
         sound=_sound(post.sound) if post.sound else None,
         film=film,
     )
+
+
+def _film(key: str) -> Film | None:
+    """How the slideshow of a key looks."""
+    match key.split(":"):
+        case ["film", slide_s, fade_s, how] if how in (LIVE, FILE):
+            return Film(slide_s=float(slide_s), fade_s=float(fade_s), live=how == LIVE)
+    return None
 
 
 def _sound(sound: Sound) -> Wanted:

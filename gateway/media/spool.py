@@ -8,6 +8,7 @@ never put out. Every byte on disk is counted before it is written.
 import asyncio
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -51,6 +52,7 @@ class Spool:
         self.size = 0
         self.length: int | None = None
         self.media_type: str | None = None  # set, once, by the first bytes
+        self.etag: str | None = None  # the origin's if it is a strong one; it comes before the first bytes
         self.state: State = "growing"
         self.failure: GatewayError | None = None
         self.reserved = 0
@@ -133,6 +135,12 @@ class Spool:
             self.check()
             await self._change()
         return self.media_type
+
+    async def tag(self) -> str | None:
+        """The entity tag: the origin's, else of the bytes' sha256 once all are there; None until then."""
+        if self.etag is None and self.state == "whole":
+            self.etag = f'"{await asyncio.to_thread(_sha256, self.path)}"'
+        return self.etag
 
     async def grown(self, seen: int) -> State:
         """The state, once there is more than `seen` bytes or there will be no more."""
@@ -328,6 +336,12 @@ class Spools:
                 if freed >= wanted:
                     return True
         return some and freed >= wanted
+
+
+def _sha256(path: Path) -> str:
+    """Opens the file for itself: who asked may have left, and closed the spool's own descriptor."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _locked(folder: Path) -> int:

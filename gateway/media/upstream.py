@@ -8,7 +8,6 @@ Always: what is in the spool is one file's bytes, whatever it took to get them; 
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,6 +20,7 @@ from gateway.media.dial import Dial
 from gateway.media.post import Source, Wanted
 from gateway.media.spool import Spool
 from gateway.settings import Settings
+from gateway.wire import ranges
 
 WAITING_MAX = 4096  # reads that wait for their turn; each is a request's part
 WAITING_S = 60
@@ -28,7 +28,6 @@ BARREN_MAX = 2  # tries one after the other that brought no byte
 FRESH_MAX = 2  # new links asked for in one read
 PAUSE_S = 0.2  # before the same link is tried again, doubled each time
 OVERLAP_BYTES = 4096
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)$")
 
 Again = Callable[[], Awaitable[Wanted]]  # the same part with fresh links
 
@@ -154,6 +153,7 @@ class _Read:
                 raise UpstreamFailed("The media file is larger than this server accepts.")
             self._spool.expect(length)
         self._etag = answer.headers.get("ETag")
+        self._spool.etag = ranges.strong(self._etag)
         head = b""
         while len(head) < sniff.HEAD_BYTES and (chunk := await anext(body, b"")):
             head += chunk
@@ -163,9 +163,8 @@ class _Read:
     async def _go_on(self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes]) -> None:
         """Later answers go on where the spool is, or begin again with the same bytes."""
         spool = self._spool
-        told = _CONTENT_RANGE.match(answer.headers.get("Content-Range", "")) if answer.status == 206 else None
-        length = int(told[2]) if told and told[2] != "*" else None if told else answer.content_length
-        seen = int(told[1]) if told else 0
+        told = ranges.told(answer.headers.get("Content-Range")) if answer.status == 206 else None
+        length, seen = (told.total, told.span.start) if told else (answer.content_length, 0)
         same = answer.headers.get("ETag") == self._etag and (answer.status == 200 or told)
         if not same or seen > spool.size or (length is not None and spool.length not in (None, length)):
             raise Changed

@@ -9,6 +9,7 @@ from gateway.web import status
 from gateway.web.dialects import ttsave
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
+from gateway.web.media import media
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
@@ -32,6 +33,8 @@ ROUTES = (
     Route("POST", "/api/v3/download/plan", ttsave.post_plan, TTSAVE),
     Route("POST", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("GET", "/api/v3/ping", ttsave.ping, TTSAVE),
+    Route("GET", "/media/{token}/{name}", media),
+    Route("HEAD", "/media/{token}/{name}", media),
     Route("POST", "/transcribe", transcribe),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),

@@ -1,6 +1,7 @@
 """POST /download: the media of posts as parts, while they arrive."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -14,8 +15,9 @@ from gateway.media.spool import Spool
 from gateway.speech.transcripts import Options, Transcript
 from gateway.web import stream
 from gateway.web.keys import GATEWAY
-from gateway.wire import multipart
+from gateway.wire import multipart, tickets
 from gateway.wire.multipart import Part
+from gateway.wire.tickets import Ticket
 from gateway.wiring import Gateway
 
 
@@ -105,9 +107,18 @@ async def _begun(
         except (UpstreamFailed, UpstreamTimeout):
             if wanted.instead is None:
                 raise
-            spool = await open_.enter_async_context(gateway.part(one.post, wanted.instead))
+            wanted = wanted.instead
+            spool = await open_.enter_async_context(gateway.part(one.post, wanted))
             media_type = await spool.begun()
-    return Part(one.name(wanted, media_type), media_type, spool.length), spool
+    return _head(gateway, one, wanted, media_type, spool.length), spool
+
+
+def _head(gateway: Gateway, one: Chosen, wanted: Wanted, media_type: str, length: int | None) -> Part:
+    """A part's name, type, length and link."""
+    name = one.name(wanted, media_type)
+    expires_at = int(time.time() + gateway.settings.link_s)
+    ticket = Ticket(one.post.id, wanted.key, media_type, expires_at)
+    return Part(name, media_type, length, link=tickets.link(ticket, name, gateway.secret))
 
 
 @contextmanager

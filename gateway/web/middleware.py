@@ -18,8 +18,9 @@ import orjson
 import structlog
 from aiohttp import HttpVersion11, web
 
-from gateway.errors import BodyTooLarge, GatewayError, Internal, MethodNotAllowed, NotFound
+from gateway.errors import BodyTooLarge, GatewayError, Internal, MethodNotAllowed, NotFound, OutOfRange
 from gateway.web.keys import GATEWAY
+from gateway.wire import ranges
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Shape = Callable[[GatewayError, str], tuple[int, Any]]
@@ -129,7 +130,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
             log.info(
                 "request",
                 method=request.method,
-                path=request.path,
+                path=_logged(request),
                 dialect=dialect.name,
                 status=response.status if response is not None else None,
                 bytes=request.get(SENT, response.body_length if response is not None else 0),
@@ -163,6 +164,12 @@ def break_off(request: web.Request) -> None:
     transport.abort()
 
 
+def _logged(request: web.Request) -> str:
+    """The path, or where some of it is the caller's right to something, the route's."""
+    resource = request.match_info.route.resource
+    return request.path if resource is None else resource.canonical
+
+
 def _bound(request: web.Request) -> None:
     """A client that acknowledges nothing, or takes nothing, is dropped by the kernel: short answers too."""
     sock = request.transport.get_extra_info("socket") if request.transport else None
@@ -192,6 +199,8 @@ def _answer(
     answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
     if error.retry_after_s is not None:
         answer.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, OutOfRange):
+        answer.headers["Content-Range"] = ranges.content_range(None, error.total)
     if isinstance(cause, web.HTTPMethodNotAllowed):
         answer.headers["Allow"] = cause.headers["Allow"]
     return answer

@@ -32,11 +32,12 @@ _DEVICES = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The head of a part. `length` in bytes, None while it is not known."""
+    """The head of a part. `length` in bytes, None while it is not known; `link` is a path of ours."""
 
     name: str
     media_type: str
     length: int | None = None
+    link: str | None = None
     range: str | None = None  # of a slice: its Content-Range
 
     def slice(self, start: int, end: int, total: int | None) -> "Part":
@@ -54,10 +55,11 @@ def head(part: Part, boundary: str, *, first: bool) -> bytes:
     """Delimiter and part head, in one piece; all but the first begin with the CRLF that ends a payload."""
     length = f"Content-Length: {part.length}\r\n" if part.length is not None else ""
     span = f"Content-Range: {part.range}\r\n" if part.range is not None else ""
+    link = f"Content-Location: {part.link}\r\n" if part.link is not None else ""
     data = (
         f"{'' if first else chr(13) + chr(10)}--{boundary}\r\n"
         f"Content-Type: {part.media_type}\r\n"
-        f"{length}{span}"
+        f"{length}{span}{link}"
         f'Content-Disposition: attachment; filename="{part.name}"\r\n\r\n'
     ).encode("ascii")
     assert len(data) <= HEAD_BYTES_MAX

@@ -19,9 +19,13 @@ Ending = Callable[[web.Request], Awaitable[None]]
 
 @asynccontextmanager
 async def gateway(handler: Handler) -> AsyncIterator[str]:
-    """Any POST is answered by `handler`; the address to give to a client."""
+    """Any request is answered by `handler`; the address to give to a client."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
     app = web.Application()
-    app.router.add_post("/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
 
@@ -103,12 +107,15 @@ def stream(headers: dict[str, str], *pieces: bytes, ending: Ending = clean) -> H
     return answer
 
 
-def part(name: str, payload: bytes, *, first: bool = False, length: int | None = -1) -> bytes:
+def part(
+    name: str, payload: bytes, *, first: bool = False, length: int | None = -1, link: str | None = None
+) -> bytes:
     """A delimiter, a head and a payload; `length` None is not told, -1 is the true one."""
     told = len(payload) if length == -1 else length
     head = f"--{B}\r\nContent-Type: video/mp4\r\n" + (
         f"Content-Length: {told}\r\n" if told is not None else ""
     )
+    head += f"Content-Location: {link}\r\n" if link is not None else ""
     head += f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'
     return (b"" if first else b"\r\n") + head.encode() + payload
 

@@ -523,6 +523,145 @@ async def test_a_cancelled_save_leaves_no_file_and_no_connection(tmp_path: Path)
         await asyncio.wait_for(left.wait(), 30)
 
 
+# links
+
+
+PAYLOAD = bytes(range(256)) * 100
+LINK = "/media/t.s/a.mp4"
+
+
+class Linked:
+    """Answers a download that is cut after `had` bytes, and its link with what is given in turn."""
+
+    def __init__(self, had: int, *answers: stand_in.Handler, length: int | None = len(PAYLOAD)) -> None:
+        self.asked: list[dict[str, str]] = []
+        self._answers = list(answers)
+        body = part("a.mp4", PAYLOAD[:had], first=True, length=length, link=LINK)
+        self._download = stand_in.parts(body, ending=cut)
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "POST":
+            return await self._download(request)
+        assert (request.method, request.path) == ("GET", LINK)
+        self.asked.append(dict(request.headers))
+        return await self._answers.pop(0)(request)
+
+
+def ranged(
+    data: bytes = PAYLOAD, *, etag: str = '"a"', most: int | None = None, status: int = 206
+) -> stand_in.Handler:
+    """The range asked for; cut after `most` bytes of it. As an answer with status 200: the whole."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        start = request.http_range.start if status == 206 else 0
+        headers = {"ETag": etag, "Content-Length": str(len(data) - start)}
+        if status == 206:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        response = web.StreamResponse(status=status, headers=headers)
+        await response.prepare(request)
+        await response.write(data[start:][:most])
+        if most is not None:
+            await cut(request)
+        return response
+
+    return answer
+
+
+async def refusing(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"error": {"code": "LINK_EXPIRED", "message": "over"}}, status=410)
+
+
+@pytest.mark.parametrize("had", [0, 1, 5000, len(PAYLOAD)])
+@pytest.mark.parametrize("status", [200, 206])
+@pytest.mark.parametrize("length", [len(PAYLOAD), None])
+async def test_a_cut_part_is_gone_on_with(had: int, status: int, length: int | None, tmp_path: Path) -> None:
+    seen: list[int] = []
+    handler = Linked(had, ranged(status=status), length=length)
+    async with downloading(handler) as answer:
+        paths = [
+            await one.save(tmp_path, progress=lambda done, whole: seen.append(done)) async for one in answer
+        ]
+    assert [path.read_bytes() for path in paths] == [PAYLOAD]
+    assert (seen[0], seen[-1]) == (0, len(PAYLOAD))
+    assert sorted(seen) == seen
+    start = int(handler.asked[0]["Range"].removeprefix("bytes=").removesuffix("-"))
+    assert max(0, had - 8192) <= start <= had  # a part of untold length may have given less of its end
+
+
+async def test_a_rest_that_is_cut_too_is_gone_on_with_if_it_is_the_same(tmp_path: Path) -> None:
+    handler = Linked(5000, ranged(most=6000), refusing, ranged())
+    async with downloading(handler) as answer:
+        path = await (await anext(answer)).save(tmp_path)
+    assert path.read_bytes() == PAYLOAD
+    assert [one.get("If-Range") for one in handler.asked] == [None, '"a"', '"a"']
+    assert handler.asked[1]["Range"] == f"bytes={5000 + 6000 - 2 * 4096}-"
+
+
+async def test_a_rest_with_another_tag_is_another_file(tmp_path: Path) -> None:
+    handler = Linked(5000, ranged(most=6000), ranged(etag='"b"', status=200))
+    async with gateway(handler) as url, Client(url) as client:
+        with pytest.raises(Cut):
+            async with client.download(URL) as answer:
+                await (await anext(answer)).save(tmp_path, tries=2)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ranged(PAYLOAD[::-1]),
+        ranged(PAYLOAD[::-1], status=200),
+        ranged(PAYLOAD + b"more"),
+        ranged(PAYLOAD[:-1]),
+        ranged(PAYLOAD[:3000], status=200),
+        refusing,
+        ranged(most=10),
+    ],
+)
+async def test_another_file_is_never_put_behind_a_cut(other: stand_in.Handler, tmp_path: Path) -> None:
+    async with gateway(Linked(5000, other)) as url, Client(url) as client:
+        with pytest.raises(Cut):
+            async with client.download(URL) as answer:
+                await (await anext(answer)).save(tmp_path, tries=1)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_cut_is_left_alone_where_no_tries_are_wanted(tmp_path: Path) -> None:
+    handler = Linked(5000)
+    async with gateway(handler) as url, Client(url) as client:
+        with pytest.raises(Cut):
+            async with client.download(URL) as answer:
+                await (await anext(answer)).save(tmp_path, tries=0)
+    assert not handler.asked
+
+
+async def test_parts_that_were_to_come_after_a_cut_are_missed(tmp_path: Path) -> None:
+    async with gateway(Linked(5000, ranged())) as url, Client(url) as client:
+        with pytest.raises(Cut):
+            async with client.download(URL, "ORIGINAL") as answer:
+                async for one in answer:
+                    await one.save(tmp_path)
+    assert (tmp_path / "a.mp4").read_bytes() == PAYLOAD
+
+
+@pytest.mark.parametrize(
+    ("told", "link"),
+    [
+        (LINK, f"/below{LINK}"),
+        ("http://elsewhere.example/a", None),
+        ("@elsewhere.example/a", None),
+        ("//elsewhere.example/a", "/below//elsewhere.example/a"),
+        ("", None),
+        (None, None),
+    ],
+)
+async def test_a_link_never_leads_away_from_the_gateway(told: str | None, link: str | None) -> None:
+    handler = stand_in.parts(part("a.mp4", b"x", first=True, link=told), CLOSING)
+    async with gateway(handler) as url, Client(f"{url}below/") as client, client.download(URL) as answer:
+        found = (await anext(answer)).link
+    assert found == (None if link is None else url.rstrip("/") + link)
+
+
 # transcripts
 
 

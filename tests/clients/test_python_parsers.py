@@ -34,7 +34,7 @@ def read(name: str, *pieces: bytes) -> list[Event]:
 def expected(example: load.Multipart) -> list[Event]:
     found: list[Event] = []
     for one in example.parts:
-        found.append(Head(one.name, one.media_type, one.length))
+        found.append(Head(one.name, one.media_type, one.length, one.link))
         found += [one.payload] if one.payload else []
         found.append(PartEnd())
     return found

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import os
 import random
 from collections.abc import AsyncIterator
@@ -75,6 +76,29 @@ async def test_a_spool_is_kept_while_it_grows_and_when_it_is_whole(
         with pytest.raises(UpstreamFailed):
             await spool.begun()
         assert spools.kept("b") is None
+    spools.close()
+
+
+@pytest.mark.parametrize("told", [None, '"origin"'])
+async def test_its_tag_is_the_origins_or_of_the_whole_bytes(
+    told: str | None, tmp_path: Path, background: Background
+) -> None:
+    spools, go_on = made(tmp_path, background), asyncio.Event()
+
+    async def fill(spool: Spool) -> None:
+        spool.etag = told
+        spool.begin("video/mp4")
+        spool.append(BODY)
+        await go_on.wait()
+
+    async with spools.open("a", fill) as spool:
+        await spool.begun()
+        assert await spool.tag() == told
+        go_on.set()
+        await read(spool)
+        assert await spool.tag() == (told or f'"{hashlib.sha256(BODY).hexdigest()}"')
+    async with spools.open("a", pour) as spool:  # kept with it
+        assert spool.etag is not None
     spools.close()
 
 

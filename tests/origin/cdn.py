@@ -116,6 +116,10 @@ class Cdn:
                 reading.length_told, reading.cut_at = False, half
             case "dies":
                 reading.cut_at = half
+            case "chunked":  # neither a length nor a tag, and yet an end
+                reading.length_told = reading.tagged = False
+            case "untagged":
+                reading.tagged = False
             case "untold" | "untold_cut":
                 return await reading.untold(size if manner == "untold" else half)
             case "dies_end":
@@ -196,14 +200,16 @@ class Reading:
         self.bytes_per_s: int | None = None  # None: the pace of the whole CDN
         self.cut_at: int | None = None
         self.pause: tuple[int, Gate] | None = None
-        self.length_told = self.ranged = True
+        self.length_told = self.ranged = self.tagged = True
 
     async def send(self) -> web.StreamResponse:
         size = len(self.clip.data)
         span = _span(self.request, self.clip.etag, size) if self.ranged else None
         if span is not None and span.start >= span.stop:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{size}"})
-        headers = CIMultiDict({"Content-Type": self.clip.mime, "ETag": self.clip.etag})
+        headers = CIMultiDict({"Content-Type": self.clip.mime})
+        if self.tagged:
+            headers["ETag"] = self.clip.etag
         if self.ranged:
             headers["Accept-Ranges"] = "bytes"
         if span is not None:

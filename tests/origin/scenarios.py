@@ -13,7 +13,7 @@ PageManner = Literal[
 CdnManner = Literal[
     "plain", "slow", "dies", "dies_end", "dies_once", "dies_expired", "changes", "ignores_range", "short",
     "hangs", "untold", "untold_cut", "silent", "403", "404", "empty", "html",
-    "redirect", "redirect_evil", "first_link_404",
+    "redirect", "redirect_evil", "first_link_404", "chunked", "untagged",
 ]  # fmt: skip
 
 PAGE = "https://www.tiktok.com"
@@ -155,6 +155,8 @@ SCENARIOS: dict[str, Scenario] = {
     "evil_metadata": Scenario(id=_id(57), video_url="http://169.254.169.254/latest/meta-data/"),
     "photo_dies": Scenario(id=_id(58), kind="photo", clips=(*SLIDES, "sound"), cdn="dies", faulty=(1,)),
     "photo_alternate": Scenario(id=_id(59), kind="photo", clips=(*SLIDES, "sound"), cdn="first_link_404"),
+    "cdn_chunked": Scenario(id=_id(90), clips=("big",), cdn="chunked", duration_s=60),
+    "cdn_untagged": Scenario(id=_id(91), clips=("big",), cdn="untagged", duration_s=60),
     # pages with faults
     "expired": Scenario(id=_id(70), page="expired"),
     "waf": Scenario(id=_id(71), page="waf"),

@@ -246,6 +246,15 @@ async def test_a_dying_read_gives_what_it_promised_and_then_an_error(
     assert got == body[: min(int(len(body) * part), len(body) - 1)]
 
 
+@pytest.mark.parametrize("name", ["cdn_chunked", "cdn_untagged"])
+async def test_some_answers_have_no_tag(origin: Origin, visitor: Visitor, name: str) -> None:
+    link, headers = await visitor.video(name)
+    async with visitor.ask(link, headers) as answer:
+        assert "ETag" not in answer.headers
+        assert (answer.content_length is None) == (name == "cdn_chunked")
+        assert await answer.read() == origin.parts(name)[0]
+
+
 @pytest.mark.parametrize("name", ["cdn_dies_once", "cdn_dies_expired", "cdn_changes", "cdn_ignores_range"])
 async def test_a_read_is_resumed(origin: Origin, visitor: Visitor, name: str) -> None:
     link, headers = await visitor.video(name)

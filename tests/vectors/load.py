@@ -15,6 +15,7 @@ class Part:
     media_type: str
     length: int | None
     payload: bytes
+    link: str | None
 
 
 @dataclass(frozen=True)

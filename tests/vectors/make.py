@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 RANDOM = "simple_boundary0123456789abcdef0123456789abcdef"
 FIXED = "simple_boundary"
 TOLD, UNTOLD = True, False
+LINKED = ("linked",)  # the examples whose parts have links
 
 Example = tuple[str, str, list[tuple[str, str, bytes, bool]]]
 
@@ -51,6 +52,14 @@ MULTIPART: list[Example] = [
         RANDOM,
         [(f"someone_7_{n:02d}.jpg", "image/jpeg", bytes([n, 13, 10]) * n, n % 2 == 0) for n in range(1, 36)]
         + [("someone_7.mp3", "audio/mpeg", b"ID3", TOLD)],
+    ),
+    (
+        "linked",
+        RANDOM,
+        [
+            ("someone_7_01.jpg", "image/jpeg", b"\xff\xd8\xff", TOLD),
+            ("someone_7.mp3", "audio/mpeg", b"ID3", UNTOLD),
+        ],
     ),
 ]
 
@@ -100,20 +109,28 @@ EVENTS: list[tuple[int | None, dict[str, Any]]] = [
 ]
 
 
-def body(boundary: str, parts: list[tuple[str, str, bytes, bool]]) -> bytes:
-    data = b""
+def link(example: str, name: str) -> str | None:
+    return f"/media/WyI3Il0.c2lnbmVk/{name}" if example in LINKED else None
+
+
+def body(example: Example) -> bytes:
+    data, (title, boundary, parts) = b"", example
     for name, media_type, payload, told in parts:
         data += b"\r\n" if data else b""
         data += f"--{boundary}\r\nContent-Type: {media_type}\r\n".encode()
         data += f"Content-Length: {len(payload)}\r\n".encode() if told else b""
+        if (found := link(title, name)) is not None:
+            data += f"Content-Location: {found}\r\n".encode()
         data += f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode() + payload
     return data + f"\r\n--{boundary}--\r\n".encode()
 
 
 def multipart(example: Example) -> dict[str, Any]:
     name, boundary, parts = example
-    keys = ("name", "media_type", "length", "payload")
-    told = [(n, m, len(p) if t else None, base64.b64encode(p).decode()) for n, m, p, t in parts]
+    keys = ("name", "media_type", "length", "payload", "link")
+    told = [
+        (n, m, len(p) if t else None, base64.b64encode(p).decode(), link(name, n)) for n, m, p, t in parts
+    ]
     return {"name": name, "boundary": boundary, "parts": [dict(zip(keys, one, strict=True)) for one in told]}
 
 
@@ -126,8 +143,8 @@ def event(number: int | None, value: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     (HERE / "multipart").mkdir(exist_ok=True)
-    for name, boundary, parts in MULTIPART:
-        (HERE / "multipart" / f"{name}.bin").write_bytes(body(boundary, parts))
+    for example in MULTIPART:
+        (HERE / "multipart" / f"{example[0]}.bin").write_bytes(body(example))
     write("multipart.json", [multipart(example) for example in MULTIPART])
     write("events.json", [event(number, value) for number, value in EVENTS])
 

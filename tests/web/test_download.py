@@ -51,6 +51,7 @@ async def test_each_delimiter_with_its_head_is_one_http_chunk(front: Front, name
         assert len(one) < 1024
         assert re.fullmatch(
             lead + rb"--" + boundary + rb"\r\nContent-Type: [\w/]+\r\nContent-Length: \d+\r\n"
+            rb"Content-Location: /media/[\w-]+\.[\w-]+/[\w.]+\r\n"
             rb'Content-Disposition: attachment; filename="[\w.]+"\r\n\r\n',
             one,
         )

@@ -46,9 +46,12 @@ async def test_both_paths_and_both_field_names_answer(front: Front, path: str, f
     assert boundary
     (part,) = multipart.parts(body, boundary[1])
     assert [part.body] == front.origin.parts("video")
+    link = part.headers["content-location"]
+    assert re.fullmatch(r"/media/[\w-]+\.[\w-]{43}/clipwire\.demo_7400000000000000001\.mp4", link)
     assert part.headers == {
         "content-type": "video/mp4",
         "content-length": str(len(part.body)),
+        "content-location": link,
         "content-disposition": 'attachment; filename="clipwire.demo_7400000000000000001.mp4"',
     }
 

@@ -42,7 +42,8 @@ def random_body(seed: int) -> Framed:
         media_type = chance.choice(MEDIA_TYPES)
         payload = _payload(chance, boundary)
         name = multipart.file_name("some.one", "7312345678901234567", media_type, number + 1)
-        parts.append((Part(name, media_type, len(payload) if seed % 2 else None), payload))
+        link = f"/media/{'t' * 120}.{'s' * 43}/{name}" if seed % 3 else None
+        parts.append((Part(name, media_type, len(payload) if seed % 2 else None, link), payload))
     return framed(boundary, parts)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import multipart
+from gateway.wire import multipart, tickets
 from gateway.wire.multipart import Cut, Part
 from tests.vectors import load
 
@@ -49,10 +49,20 @@ def test_the_closing_delimiter_is_exactly_these_bytes() -> None:
     assert multipart.closing(B) == b"\r\n--simple_boundary0123456789abcdef0123456789abcdef--\r\n"
 
 
+def test_a_link_stands_before_the_name() -> None:
+    assert multipart.head(Part("a_1.mp4", "video/mp4", 5, "/media/t.s/a_1.mp4"), B, first=True) == (
+        b"--simple_boundary0123456789abcdef0123456789abcdef\r\n"
+        b"Content-Type: video/mp4\r\n"
+        b"Content-Length: 5\r\n"
+        b"Content-Location: /media/t.s/a_1.mp4\r\n"
+        b'Content-Disposition: attachment; filename="a_1.mp4"\r\n\r\n'
+    )
+
+
 def test_the_longest_head_is_one_piece_under_1024_bytes() -> None:
     name = multipart.file_name("a" * 300, "9" * 30, "image/jpeg", 36)
-    head = multipart.head(Part(name, "image/jpeg", 10**15), multipart.boundary(), first=False)
-    assert len(head) < 1024
+    part = Part(name, "image/jpeg", 10**15, "/" * tickets.LINK_CHARS_MAX)
+    assert len(multipart.head(part, multipart.boundary(), first=False)) < 1024
 
 
 def test_a_boundary_is_the_known_word_and_128_random_bits() -> None:
@@ -159,7 +169,9 @@ def _printable(text: str) -> str:
 
 @pytest.mark.parametrize("example", load.multipart(), ids=str)
 def test_the_examples_are_framed_byte_for_byte(example: load.Multipart) -> None:
-    parts = [(Part(part.name, part.media_type, part.length), part.payload) for part in example.parts]
+    parts = [
+        (Part(part.name, part.media_type, part.length, part.link), part.payload) for part in example.parts
+    ]
     assert framed(example.boundary, parts).body == example.body
 
 
@@ -170,6 +182,7 @@ def test_the_examples_are_read_back(example: load.Multipart) -> None:
     for part, expected in zip(found, example.parts, strict=True):
         assert part.headers["content-type"] == expected.media_type
         assert part.headers["content-disposition"] == f'attachment; filename="{expected.name}"'
+        assert part.headers.get("content-location") == expected.link
 
 
 @pytest.mark.parametrize("example", load.multipart(), ids=str)

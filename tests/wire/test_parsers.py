@@ -102,9 +102,10 @@ def test_dicer_in_node_reads_the_same_bytes(seed: int, dicer: Path) -> None:
 async def test_the_documented_snippet_saves_exact_files(fixed: bool) -> None:
     """It takes blocks of 1024 bytes, and a block with the bare word in it for a head."""
     media = [bytes(range(256)) * 50, b"", b"\r\n" * 700, b"x"]
+    names = [multipart.file_name("a", "7", "image/jpeg", n) for n in range(len(media))]
     parts = [
-        (Part(multipart.file_name("a", "7", "image/jpeg", n), "image/jpeg"), one)
-        for n, one in enumerate(media)
+        (Part(name, "image/jpeg", link=f"/media/{'t' * 120}.{'s' * 43}/{name}"), one)
+        for name, one in zip(names, media, strict=True)
     ]
     async with served(framed(multipart.boundary(fixed=fixed), parts)) as url:
         files = await asyncio.to_thread(_snippet, url)
@@ -138,7 +139,8 @@ def _snippet(url: str) -> dict[str, bytes]:
 )
 def test_patterns_of_known_clients_find_the_name(pattern: str) -> None:
     name = multipart.file_name("some.one", "731", "video/mp4")
-    head = multipart.head(Part(name, "video/mp4", 5), multipart.boundary(), first=True).decode()
+    part = Part(name, "video/mp4", 5, f"/media/t.s/{name}")
+    head = multipart.head(part, multipart.boundary(), first=True).decode()
     found = re.search(pattern, head)
     assert found is not None
     assert found[1] == name

@@ -6,7 +6,7 @@ early closes the connection; no redirect is followed, so the key goes to the giv
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Literal
 
@@ -72,7 +72,8 @@ class Client:
         async with self._post("/api/v3/download", wish) as response:
             boundary = multipart.boundary(response.headers.get("Content-Type", ""))
             meta = multipart.meta(response.headers.get("Content-Meta", ""))
-            yield Answer(meta, Body(response.content, multipart.Parser(boundary)))
+            body: Body[multipart.Event] = Body(response.content, multipart.Parser(boundary))
+            yield Answer(meta, body, self._url, self._file, alone=mode == "VIDEO_ONLY")
 
     @asynccontextmanager
     async def transcribe(
@@ -88,19 +89,35 @@ class Client:
             async with aclosing(_events(Body(response.content, events.Parser()))) as found:
                 yield found
 
-    @asynccontextmanager
-    async def _post(
+    def _post(
         self, path: str, wish: dict[str, object] | dict[str, str] | None, accept: str = "*/*"
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._answer("POST", self._url + path, {"Accept": accept}, json=wish)
+
+    def _file(
+        self, link: str, headers: dict[str, str]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._answer("GET", link, headers, (200, 206))
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        good: tuple[int, ...] = (200,),
+        json: object = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer that is not a refusal."""
         session = self._given or self._own
         if session is None:
             raise RuntimeError("the client is not open: use `async with Client(...) as client`")
         try:
-            response = await session.post(
-                self._url + path,
-                json=wish,
-                headers=self._headers | {"Accept": accept},
+            response = await session.request(
+                method,
+                url,
+                json=json,
+                headers=self._headers | headers,
                 timeout=self._timeout,
                 allow_redirects=False,
                 raise_for_status=False,
@@ -110,7 +127,7 @@ class Client:
         except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts too
             raise Unreachable(f"{self._url}: {str(failure) or type(failure).__name__}") from failure
         async with response:
-            if response.status != 200:
+            if response.status not in good:
                 raise refused(
                     response.status,
                     await _start(response, REFUSAL_BYTES_MAX),

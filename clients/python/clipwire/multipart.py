@@ -15,15 +15,16 @@ import msgspec
 
 from .errors import Cut, Malformed
 
-HEAD_BYTES_MAX = 8192  # a head is three short lines; more is an attack
+HEAD_BYTES_MAX = 8192  # a head is four short lines; more is an attack
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A part begins. `length` in bytes, None where the head does not tell."""
+    """A part begins. `length` in bytes and `link` as sent, None where the head does not tell."""
 
     name: str
     media_type: str
     length: int | None
+    link: str | None = None
 
 
 class PartEnd(msgspec.Struct, frozen=True):
@@ -183,4 +184,5 @@ def _head(data: bytes) -> Head:
     length = headers.get("content-length")
     if length is not None and re.fullmatch("[0-9]{1,18}", length) is None:
         raise Malformed("the length of a part is no number")
-    return Head(disposition[1], headers["content-type"], None if length is None else int(length))
+    link = headers.get("content-location")
+    return Head(disposition[1], headers["content-type"], None if length is None else int(length), link)
