@@ -152,6 +152,12 @@ class ExtractionFailed(OriginRefused):
     """The page could not be read."""
 
 
+class SiteUnreached(ExtractionFailed):
+    """There was no page: the site is not to be reached, or in trouble itself."""
+
+    text = "The site could not be reached from this server."
+
+
 class UpstreamRateLimited(OriginRefused):
     code = "UPSTREAM_RATE_LIMITED"
     text = "The site is limiting this server. Try again later."

@@ -7,6 +7,7 @@ beside it. A `.env` file in the working folder is read; the environment wins.
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,8 +58,8 @@ class Settings(BaseSettings):
     link_s: float = Field(3600, gt=0, description="How long the link of a part is good.")
 
     # the site
-    proxy_url: str | None = Field(
-        None, description="HTTP proxy for the site: http://[user:password@]host:port."
+    proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="HTTP proxies for the site, separated by commas: http://[user:password@]host:port."
     )
     proxy_ca_file: Path | None = Field(
         None, description="PEM file of the CA that such a proxy signs with; trusted for the site only."
@@ -66,6 +67,11 @@ class Settings(BaseSettings):
     origin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="More host suffixes that media may come from, separated by commas."
     )
+    cookies_file: Path | None = Field(
+        None, description="Netscape cookie file of a signed-in viewer, for posts that need one."
+    )
+    canary_url: str | None = Field(None, description="A post that is read now and then, to see how it goes.")
+    canary_s: float = Field(900, ge=1, description="How often that is, and a look at yt-dlp's version.")
     extract_processes: int = Field(2, ge=1, le=32, description="Extractor processes.")
     extract_waiting_max: int = Field(64, ge=0, description="Extractions that may wait for a process.")
     extract_s: float = Field(
@@ -99,7 +105,33 @@ class Settings(BaseSettings):
     window_s: float = Field(120, gt=0, description="Deadline of a worker for one batch; then it is replaced.")
     model_hub_s: float = Field(10, gt=0, description="How long the model hub is tried before the wheels.")
 
-    @field_validator("origin_hosts", mode="before")
+    @field_validator("proxy_url")
+    @classmethod
+    def _proxies(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for number, url in enumerate(urls, 1):
+            try:
+                parts = urlsplit(url)
+                good = parts.scheme in ("http", "https") and bool(parts.hostname and parts.port)
+            except ValueError:
+                good = False
+            if not good:  # without the address: there is a password in it
+                raise ValueError(f"proxy {number} is not http://[user:password@]host:port")
+        return urls
+
+    @field_validator("cookies_file")
+    @classmethod
+    def _cookies(cls, file: Path | None) -> Path | None:
+        if file is None:
+            return None
+        try:
+            text = file.read_text("utf-8", "replace")
+        except OSError as failure:
+            raise ValueError(f"the file cannot be read: {failure.strerror}") from None
+        if not any(line.count("\t") == 6 for line in text.splitlines()):
+            raise ValueError("the file is not in the Netscape format: seven fields with tabs between them")
+        return file
+
+    @field_validator("origin_hosts", "proxy_url", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (

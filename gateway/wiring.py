@@ -11,7 +11,9 @@ from gateway import secret
 from gateway.errors import UpstreamFailed
 from gateway.media import links
 from gateway.media.audio import Decoders
+from gateway.media.canary import Canary
 from gateway.media.dial import Dial
+from gateway.media.exits import Exits
 from gateway.media.extractor import Extractor
 from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
@@ -39,9 +41,11 @@ class Gateway:
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
         )
         self.background = Background()
-        self.dial = Dial(settings)
+        self.exits = Exits(settings.proxy_url)
+        self.dial = Dial(settings, self.exits)
         self.upstreams = Upstreams(settings, self.dial)
-        self.extractor = Extractor(settings, self.background, self.dial.unfold)
+        self.extractor = Extractor(settings, self.background, self.exits, self.dial.unfold)
+        self.canary = Canary(settings.canary_url, self.extractor, self.exits)
         self.decoders = Decoders(self.background)
         self.remuxes = Remuxes()
         self.spools = Spools(
@@ -151,6 +155,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.decoders.start()
         gateway.background.start(_speech(gateway), "model")
         gateway.background.start(_sweeping(gateway), "sweep")
+        gateway.background.start(_watching(gateway), "canary")
         yield gateway
 
 
@@ -180,3 +185,15 @@ async def _sweeping(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         gateway.spools.sweep()
+
+
+async def _watching(gateway: Gateway) -> None:
+    """Looks at the site and at the installed yt-dlp, again and again."""
+    while True:
+        try:
+            await gateway.canary.look()
+            await asyncio.sleep(gateway.settings.canary_s)
+            await gateway.extractor.renew_if_changed()
+        except Exception as error:  # a fault of ours is no reason to stop looking
+            log.error("the canary fell ill", exc_info=error)
+            await asyncio.sleep(gateway.settings.canary_s)

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 KNOWN_BY = {
     "aiohttp.web": ("gateway/web/",),
-    "yt_dlp": ("gateway/media/tiktok.py",),
+    "yt_dlp": ("gateway/media/tiktok.py", "gateway/media/guard.py"),
+    "curl_cffi": ("gateway/media/guard.py",),
     "av": (
         "gateway/media/audio.py",
         "gateway/media/photo.py",

@@ -13,7 +13,15 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
-from gateway.errors import InvalidUrl, ProxyFailed, UpstreamFailed, UpstreamTimeout, VideoUnavailable
+from gateway.errors import (
+    InvalidUrl,
+    ProxyFailed,
+    SiteUnreached,
+    UpstreamFailed,
+    UpstreamTimeout,
+    VideoUnavailable,
+)
+from gateway.media.exits import Exits
 from gateway.media.hosts import Hosts, PublicResolver
 from gateway.media.post import Source
 from gateway.settings import Settings
@@ -29,15 +37,16 @@ USER_AGENT = (
 # short links redirect crawlers at once, and send browsers through a page of scripts
 UNFOLD_AGENT = "facebookexternalhit/1.1"
 CONNECT_S = 10
-UNREACHED = "The site could not be reached from this server."
+TRIES_MAX = 4  # exits that are tried for one answer
 READ_BUFFER_BYTES = 256 << 10
 
 
 class Dial:
-    """Opens media links and short links."""
+    """Opens media links and short links, through the exits that work."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, exits: Exits) -> None:
         self._settings = settings
+        self._exits = exits
         self._hosts = Hosts(settings.origin_hosts)
         self._session: aiohttp.ClientSession | None = None
 
@@ -80,7 +89,8 @@ class Dial:
         with translated():
             for _ in range(REDIRECTS_MAX):
                 cookie = {"Cookie": source.cookie} if source.cookie and _cookie_goes_to(url) else {}
-                async with self._request("GET", self._hosts.check(url), headers | cookie) as answer:
+                self._hosts.check(url)
+                async with await self._ask("GET", url, headers | cookie, source.exit) as answer:
                     if answer.status not in REDIRECTED:
                         yield answer
                         return
@@ -92,11 +102,11 @@ class Dial:
 
         Raises InvalidUrl when it leads elsewhere, VideoUnavailable when it does not exist.
         """
-        with translated(UNREACHED):
+        with translated(SiteUnreached.text):
             for _ in range(REDIRECTS_MAX):
                 if not self._hosts.ours(url):
                     break
-                async with self._request("HEAD", url, {"User-Agent": UNFOLD_AGENT}) as answer:
+                async with await self._ask("HEAD", url, {"User-Agent": UNFOLD_AGENT}) as answer:
                     if answer.status in (404, 410):
                         raise VideoUnavailable("The short link does not exist.")
                     if answer.status not in REDIRECTED:
@@ -106,17 +116,35 @@ class Dial:
                         return url
         raise InvalidUrl("The short link does not lead to a post.")
 
-    def _request(
-        self, method: str, url: str, headers: dict[str, str]
-    ) -> "aiohttp.client._RequestContextManager":
+    async def _ask(
+        self, method: str, url: str, headers: dict[str, str], first: int | None = None
+    ) -> aiohttp.ClientResponse:
+        """The head of an answer, from the first exit whose proxy works."""
         assert self._session is not None
-        return self._session.request(
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            allow_redirects=False,
-            proxy=self._settings.proxy_url,
-        )
+        for tries, exit in enumerate(exits := self._exits.order(first)[:TRIES_MAX], 1):
+            try:
+                return await self._session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=exit.url,
+                )
+            except _PROXY_FAILURES:
+                if exit.url is None:
+                    raise
+                self._exits.told(exit, ProxyFailed.code)
+                if tries == len(exits):
+                    raise ProxyFailed from None  # the cause knows the proxy's password
+        raise AssertionError("there is always an exit")
+
+
+# behind a proxy every connection is to it, and so is one that is not made in time
+_PROXY_FAILURES = (
+    aiohttp.ClientProxyConnectionError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+)
 
 
 def _onward(url: str, answer: aiohttp.ClientResponse) -> str:

@@ -5,6 +5,7 @@ resolves to is a public one. Through a proxy only names are checked: it is the p
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -21,7 +22,17 @@ SUFFIXES = (
 )  # fmt: skip
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_SIXTOFOUR = ipaddress.ip_network("2002::/16")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all there is of the open internet in IPv6
+_NOT_OPEN = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "192.0.0.0/24", "192.88.99.0/24",  # protocol assignments, relays
+        "2001::/32", "2002::/16", "3fff::/20",  # tunnels with an address inside, documentation
+    )
+)  # fmt: skip
+# nothing but a name and, perhaps, its port: libraries disagree about all else that may stand there
+_NETLOC = re.compile(r"(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::443)?")
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")  # a name that ends in one is read as an IPv4 address
 
 
 class Hosts:
@@ -42,25 +53,37 @@ class Hosts:
             return False  # urlsplit drops some of them, and others may not
         try:
             parts = urlsplit(url)
-            port = parts.port
         except ValueError:
             return False
-        host = (parts.hostname or "").lower()
-        if parts.scheme != "https" or port not in (None, 443) or "@" in parts.netloc:
+        found = _NETLOC.fullmatch(parts.netloc.lower())
+        if parts.scheme != "https" or found is None or _NUMBER.fullmatch(found["name"].rpartition(".")[2]):
             return False
-        return ("." + host).endswith(self._suffixes)
+        return ("." + found["name"]).endswith(self._suffixes)
 
 
 def public(address: str) -> bool:
     """Whether an IP address is one of the open internet, whatever it is wrapped in."""
     ip = ipaddress.ip_address(address.split("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        elif ip not in _UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_OPEN)
+
+
+def addresses(name: str) -> list[str]:
+    """The public addresses of a name, as it resolves now.
+
+    Raises PermissionError when all are private, OSError when there are none.
+    """
+    found = dict.fromkeys(str(one[4][0]) for one in socket.getaddrinfo(name, 443, type=socket.SOCK_STREAM))
+    open_ones = [one for one in found if public(one)]
+    if not open_ones:
+        raise PermissionError(f"{name} has no public address")
+    return open_ones
 
 
 class PublicResolver(AbstractResolver):

@@ -20,6 +20,7 @@ class Source(msgspec.Struct, frozen=True):
 
     url: str
     cookie: str | None = None
+    exit: int | None = None  # the number of the exit that its page was read through
 
 
 class Format(msgspec.Struct, frozen=True):

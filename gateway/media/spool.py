@@ -30,6 +30,8 @@ RETRY_AFTER_S = 30
 NO_ROOM = "There is no room left to keep media."
 SPOOLS_MAX = 65_536  # each is an entry in memory and in a folder
 
+NEARLY = 0.9  # of a spool: when everybody leaves, the rest is read all the same
+
 State = Literal["growing", "whole", "broken"]
 log = structlog.get_logger()
 
@@ -305,10 +307,22 @@ class Spools:
             raise
 
     def _left(self, key: Hashable, entry: _Entry) -> None:
-        if entry.spool.state != "whole" or self._entries.get(key) is not entry:
+        if self._entries.get(key) is entry and _nearly_whole(entry.spool):
+            entry.filling.waiters += 1  # ours, until it is whole
+            self._background.start(self._finished(key, entry), f"spool {key} finished")
+        elif entry.spool.state != "whole" or self._entries.get(key) is not entry:
             self._drop(key, entry)
         else:
             entry.spool.rest_file()
+
+    async def _finished(self, key: Hashable, entry: _Entry) -> None:
+        """Waits for the rest of a spool that everybody left when it was nearly whole."""
+        try:
+            await asyncio.wait([entry.filling.task])
+        finally:
+            if entry.filling.waiters == 1:
+                self._left(key, entry)
+            entry.filling.waiters -= 1
 
     def _drop(self, key: Hashable, entry: _Entry) -> None:
         entry.filling.task.cancel()
@@ -342,6 +356,11 @@ def _sha256(path: Path) -> str:
     """Opens the file for itself: who asked may have left, and closed the spool's own descriptor."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _nearly_whole(spool: Spool) -> bool:
+    """Whether so little is missing that reading it again would cost more."""
+    return spool.state == "growing" and spool.length is not None and spool.size >= NEARLY * spool.length
 
 
 def _locked(folder: Path) -> int:

@@ -1,14 +1,20 @@
-"""The only file that knows yt-dlp. Run as a process of its own, it turns addresses into posts.
+"""The file that knows yt-dlp's extractor; `guard.py` knows its requests. Run as a process of its own,
+it turns addresses into posts.
 
-It reads a line `{"url", "post_id"}` and answers a line: `{"post": {...}}` or `{"error": code, "detail"}`.
+It tells its version in a line when it has loaded. Then it reads a line `{"url", "post_id", "exit"}` and
+answers a line: `{"post": {...}}` or `{"error": code, "detail"}`.
 Its environment and its death are its own: the proxy's CA is trusted here and nowhere else,
-and a page that never ends is ended by killing this process.
+and a page that never ends is ended by killing this process. A login's cookies do not leave it but to
+the site's pages.
 """
 
+import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from http.cookiejar import Cookie
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -18,20 +24,27 @@ import msgspec
 import structlog
 
 from gateway import errors, log
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SiteUnreached
+from gateway.media import cookies
+from gateway.media.exits import Exit
+from gateway.media.hosts import Hosts
 from gateway.media.post import Caption, Format, Image, Post, Sound, Source
 
 lines = structlog.get_logger()
 
 
-UNREACHED = "The site could not be reached from this server."
+class Loaded(msgspec.Struct, frozen=True):
+    """What this process says first."""
+
+    version: str  # of yt-dlp
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request to this process."""
+    """A request to this process. The proxy comes in it, as arguments are seen by every user."""
 
     url: str
     post_id: str
+    exit: Exit = Exit(1)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -40,15 +53,28 @@ class Answer(msgspec.Struct, frozen=True):
     post: Post | None = None
     error: str | None = None
     detail: str | None = None
+    unreached: bool = False  # there was no page to be understood
 
 
-_PROXY = "GATEWAY_PROXY_URL"  # not an argument: those are seen by every user of the machine
+_HOSTS = "GATEWAY_ORIGIN_HOSTS"
+_COOKIES = "GATEWAY_COOKIES_FILE"
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # where curl and OpenSSL look
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "GATEWAY_PROXY_URL")  # curl reads some
 
 
-def environment(proxy: str | None, ca_file: str | None) -> dict[str, str]:
-    """The environment for this process: ours, with the proxy and the CA it signs with."""
-    return os.environ | {_PROXY: proxy or ""} | (dict.fromkeys(_CA_FILES, ca_file) if ca_file else {})
+def environment(hosts: Iterable[str], ca_file: Path | None, cookies_file: Path | None) -> dict[str, str]:
+    """The environment for this process: ours without proxies, with what it is to know."""
+    ours = {name: value for name, value in os.environ.items() if name.upper() not in _PROXIES}
+    ours |= {_HOSTS: ",".join(hosts), _COOKIES: str(cookies_file or "")}
+    return ours | (dict.fromkeys(_CA_FILES, str(ca_file)) if ca_file else {})
+
+
+def installed() -> str | None:
+    """The version of yt-dlp that a process started now would run; None while it is being replaced."""
+    try:
+        return importlib.metadata.version("yt-dlp")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def main() -> None:
@@ -56,9 +82,10 @@ def main() -> None:
     log.configure("warning")
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not run into the answers
-    extract = _extractor(os.environ.get(_PROXY, ""))
+    hosts = Hosts(one for one in os.environ.get(_HOSTS, "").split(",") if one)
+    extract, version = _extractor(hosts, os.environ.get(_COOKIES, ""))
     decoder = msgspec.json.Decoder(Ask)
-    out.write(b"{}\n")  # loaded
+    out.write(msgspec.json.encode(Loaded(version)) + b"\n")
     out.flush()
     asked: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_listen, args=(asked,), daemon=True).start()
@@ -67,7 +94,9 @@ def main() -> None:
         try:
             answer = Answer(post=extract(ask))
         except GatewayError as error:
-            answer = Answer(error=error.code, detail=error.message)
+            answer = Answer(
+                error=error.code, detail=error.message, unreached=isinstance(error, SiteUnreached)
+            )
         except Exception as error:  # a page of a shape never seen: the site changed
             lines.warning("page not understood", post=ask.post_id, exc_info=error)
             answer = Answer(error=errors.ExtractionFailed.code)
@@ -82,9 +111,12 @@ def _listen(asked: "SimpleQueue[bytes]") -> None:
     os._exit(0)
 
 
-def _extractor(proxy: str) -> Any:
+def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], str]:
+    """What extracts, and the version of yt-dlp that does."""
     import yt_dlp
     from yt_dlp.extractor.tiktok import TikTokIE as Stock
+
+    from gateway.media import guard
 
     class TikTokIE(Stock):  # type: ignore[misc]  # the name makes it answer for the stock extractor's key
         """The stock extractor, keeping what it throws away: the status and the raw item."""
@@ -105,9 +137,10 @@ def _extractor(proxy: str) -> Any:
     for hook in ("_get_universal_data", "_parse_aweme_video_web"):
         if not hasattr(Stock, hook):
             raise RuntimeError(f"this yt-dlp has no {hook}: gateway/media/tiktok.py needs a change")
+    guard.check()
 
     options = {
-        "logger": _Silent(), "noprogress": True, "cachedir": False, "proxy": proxy,
+        "logger": _Silent(), "noprogress": True, "cachedir": False,
         "socket_timeout": 15, "extractor_retries": 0, "retries": 0, "noplaylist": True,
         # the system's (or the proxy's) CA file instead of certifi's
         "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
@@ -115,16 +148,52 @@ def _extractor(proxy: str) -> Any:
 
     def extract(ask: Ask) -> Post:
         # a fresh one per post isolates cookies and status
-        with yt_dlp.YoutubeDL(options, auto_init=False) as ydl:
+        proxy = ask.exit.url or ""  # empty: none, whatever the environment says
+        with yt_dlp.YoutubeDL(options | {"proxy": proxy}, auto_init=False) as ydl:
+            login = _login(cookies_file, hosts)
+            for one in login:
+                ydl.cookiejar.set_cookie(_jarred(one))
+            guard.install(ydl, hosts, proxied=bool(proxy))
             ie = TikTokIE()
             ydl.add_info_extractor(ie)
             try:
                 info = ydl.extract_info(ask.url, download=False, process=False)
             except yt_dlp.utils.DownloadError as error:
                 raise _translated(error, *ie.status) from None
-            return _post(ask, info, ie.item, ydl.cookiejar.get_cookie_header)
+            known = {(one.name, one.value) for one in login}
+            return _post(ask, info, ie.item, lambda url: _header(ydl.cookiejar, url, known))
 
-    return extract
+    return extract, yt_dlp.version.__version__
+
+
+def _login(file: str, hosts: Hosts) -> tuple[cookies.Cookie, ...]:
+    """The cookies of the operator's file, read anew for each post and never written back."""
+    if not file:
+        return ()
+    try:
+        text = Path(file).read_text("utf-8", "replace")
+    except OSError as failure:
+        lines.warning("cookie file not read", reason=failure.strerror)
+        return ()
+    return cookies.parse(text, lambda name: hosts.ours(f"https://{name}/"))
+
+
+def _jarred(one: cookies.Cookie) -> Cookie:
+    below = one.domain.startswith(".")
+    return Cookie(
+        0, one.name, one.value, None, False, one.domain, below, below, one.path, True, one.secure,
+        one.expires, one.expires is None, None, None, {},
+    )  # fmt: skip
+
+
+def _header(jar: Any, url: str, login: set[tuple[str, str]]) -> str:
+    """The cookies of a media link: those that the page gave. Of the login's only what the link names."""
+    named = parse_qs(urlsplit(url).query).get("tk", ())
+    return "; ".join(
+        f"{one.name}={one.value}"
+        for one in jar.get_cookies_for_url(url)
+        if (one.name, one.value) not in login or one.name in named
+    )
 
 
 class _Silent:
@@ -142,7 +211,7 @@ class _Silent:
 def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> Post:
     def sources(urls: Iterable[Any]) -> tuple[Source, ...]:
         whole = dict.fromkeys(_https(url) for url in urls if isinstance(url, str) and url)
-        return tuple(Source(url, cookie(url) or None) for url in whole)
+        return tuple(Source(url, cookie(url) or None, ask.exit.number) for url in whole)
 
     video, music = item.get("video") or {}, item.get("music") or {}
     images = tuple(
@@ -241,16 +310,18 @@ def _expiry(url: str) -> float | None:
 _PRIVATE = {10216, 10222}
 _GONE = {10217, 10221, 10202}
 _GEO = {10231}
-_BY_MESSAGE: tuple[tuple[str, type[GatewayError]], ...] = (
-    (r"status_self_see", errors.VideoPrivate),
-    (r"person_geo_fencing|cross_border_violation|copyright_geo_filter", errors.GeoBlocked),
-    (r"content_classification", errors.LoginRequired),
+_AGE = "The post is age-restricted: it is shown to signed-in adults only."
+_BY_MESSAGE: tuple[tuple[str, type[GatewayError], str | None], ...] = (
+    (r"status_self_see", errors.VideoPrivate, None),
+    (r"person_geo_fencing|cross_border_violation|copyright_geo_filter", errors.GeoBlocked, None),
+    (r"content_classification", errors.LoginRequired, _AGE),
 )
-_BY_TEXT: tuple[tuple[str, type[GatewayError]], ...] = (
-    (r"do not have permission", errors.VideoPrivate),
-    (r"Log in for access|requiring login", errors.LoginRequired),
-    (r"Unable to extract universal data|Unexpected response from webpage", errors.IpBlocked),
-    (r"Unable to (?:solve|extract).*challenge", errors.IpBlocked),
+_BY_TEXT: tuple[tuple[str, type[GatewayError], str | None], ...] = (
+    (r"do not have permission", errors.VideoPrivate, None),
+    (r"Log in for access", errors.LoginRequired, _AGE),
+    (r"requiring login", errors.LoginRequired, None),
+    (r"Unable to extract universal data|Unexpected response from webpage", errors.IpBlocked, None),
+    (r"Unable to (?:solve|extract).*challenge", errors.IpBlocked, None),
 )
 
 
@@ -263,9 +334,7 @@ def _translated(error: Any, status: int, message: str) -> GatewayError:
     if status in _GEO:
         return errors.GeoBlocked()
     if status == 10204:
-        return next(
-            (kind() for words, kind in _BY_MESSAGE if re.search(words, message)), errors.VideoUnavailable()
-        )
+        return _found(_BY_MESSAGE, message) or errors.VideoUnavailable()
     if status:
         return errors.ExtractionFailed(f"The site answered with its status {status}.")
     cause = error.exc_info[1] if getattr(error, "exc_info", None) else error
@@ -273,19 +342,24 @@ def _translated(error: Any, status: int, message: str) -> GatewayError:
     text = " ".join(str(getattr(one, "orig_msg", one)) for one in chain)
     for one in chain:
         kind = type(one).__name__
+        if kind == "Refused":  # by the guard, in words of its own
+            return errors.ExtractionFailed(str(one))
         if kind == "HTTPError":
             return _by_http(int(one.status))
         if kind == "ProxyError" or (kind == "TransportError" and "proxy" in str(one).lower()):
             return errors.ProxyFailed()
-    found = next((kind() for words, kind in _BY_TEXT if re.search(words, text)), None)
-    if found is not None:
+    if (found := _found(_BY_TEXT, text)) is not None:
         return found
     if any(type(one).__name__ == "TransportError" and "timed out" in str(one).lower() for one in chain):
         return errors.UpstreamTimeout()
     lines.warning("extraction failed in words not known", words=text)
     if any(type(one).__name__ == "TransportError" for one in chain):
-        return errors.ExtractionFailed(UNREACHED)
+        return SiteUnreached()
     return errors.ExtractionFailed()
+
+
+def _found(table: tuple[tuple[str, type[GatewayError], str | None], ...], text: str) -> GatewayError | None:
+    return next((kind(detail) for words, kind, detail in table if re.search(words, text)), None)
 
 
 def _by_http(status: int) -> GatewayError:
@@ -297,7 +371,8 @@ def _by_http(status: int) -> GatewayError:
         return errors.UpstreamRateLimited()
     if status in (404, 410):
         return errors.VideoUnavailable()
-    return errors.ExtractionFailed(f"The site answered with HTTP {status}.")
+    kind = SiteUnreached if status >= 500 else errors.ExtractionFailed
+    return kind(f"The site answered with HTTP {status}.")
 
 
 if __name__ == "__main__":

@@ -21,16 +21,23 @@ log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> None:
-    """Runs the gateway until SIGTERM or SIGINT."""
+    """Runs the gateway until SIGTERM or SIGINT; SIGHUP renews the extractor processes."""
     _raise_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with listening(settings) as (_, url):
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # too early to mean anything, and no reason to die
+    async with listening(settings) as (gateway, url):
+        loop.add_signal_handler(signal.SIGHUP, _renew, gateway)
         log.info("listening", url=url)
         await stop.wait()
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
         log.info("stopping", streams_may_finish_s=settings.shutdown_s)
+
+
+def _renew(gateway: Gateway) -> None:
+    gateway.background.start(gateway.extractor.renew(), "extractors renewed")
 
 
 def _raise_files() -> None:

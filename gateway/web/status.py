@@ -21,7 +21,11 @@ async def ready(request: web.Request) -> web.Response:
         speech = "fetching or loading the model"
     else:
         speech = "ok" if gateway.transcripts.room else "full"
-    body = {"status": "ok" if gateway.ready else "not ready", "speech": speech}
+    body = {
+        "status": "ok" if gateway.ready else "not ready",
+        "speech": speech,
+        "site": gateway.canary.report(),  # for people: downloads are accepted whatever it says
+    }
     return _json(body, status=200 if gateway.ready else 503)
 
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median, quantiles
 
+from gateway.media.exits import Exits
 from gateway.media.extractor import Extractor
 from gateway.settings import Settings
 from gateway.tasks import Background
@@ -69,7 +70,7 @@ async def _extractor(pages: Site) -> AsyncIterator[Extractor]:
     """An extractor as the gateway has it, with nothing around."""
     settings = Settings(_env_file=None, proxy_url=pages.proxy_url, proxy_ca_file=pages.ca_file)  # type: ignore[call-arg]
     background = Background()
-    extractor = Extractor(settings, background, _unfold)
+    extractor = Extractor(settings, background, Exits(settings.proxy_url), _unfold)
     extractor.start()
     try:
         yield extractor

@@ -335,3 +335,27 @@ async def test_readers_that_come_and_go_leave_nothing_behind(
     spools.close()
     assert spools._bytes == 0
     assert [path.name for path in tmp_path.iterdir()] == [".sweep"]
+
+
+@pytest.mark.parametrize(("arrived", "kept"), [(95, True), (50, False)])
+async def test_a_read_that_is_nearly_done_is_finished_when_everybody_has_left(
+    tmp_path: Path, background: Background, arrived: int, kept: bool
+) -> None:
+    spools, go_on = made(tmp_path, background), asyncio.Event()
+
+    async def fill(spool: Spool) -> None:
+        spool.expect(100)
+        spool.begin("video/mp4")
+        spool.append(b"x" * arrived)
+        await go_on.wait()
+        spool.append(b"x" * (100 - arrived))
+
+    async with spools.open("a", fill) as spool:
+        await spool.begun()
+    go_on.set()
+    await asyncio.sleep(0.01)
+    assert (spools.kept("a") is spool) is kept
+    assert (spool.state == "whole") is kept
+    assert spool.fd == -1
+    spools.close()
+    assert spools._bytes == 0

@@ -72,6 +72,8 @@ class Cdn:
         self._tally.hit(f"media:{name}" for name in names)
         if not request.host.endswith(".tiktok.com") and "tt_chain_token" in cookies(request):
             self._tally.hit([f"leak:{request.host}"])
+        if "sessionid" in cookies(request):
+            self._tally.hit(["leak:sessionid"])
         if request.host in pages.VIDEO_HOSTS and not self._admits(request, wanted):
             return web.Response(status=403, text="Access Denied")
         if wanted.role == "hevc":

@@ -102,6 +102,10 @@ class Origin:
         """What goes wrong with each media answer from now on, by "scenario.part" and the file's size."""
         self._cdn.fault = fault
 
+    def block(self, status: int | None) -> None:
+        """Every page has this status from now on, as for an address that the site does not like."""
+        self._site.blocked = status
+
     def release(self) -> None:
         """Let the answers that hang now go on to their end; later ones hang again."""
         self._gate.open()

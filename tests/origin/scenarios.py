@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 PageManner = Literal[
-    "plain", "expired", "waf", "waf_hard", "403", "429", "503", "hangs", "trickles", "login_redirect"
-]
+    "plain", "expired", "waf", "waf_hard", "403", "429", "503", "hangs", "trickles", "login_redirect",
+    "redirect", "detour", "circles", "huge", "members",
+]  # fmt: skip
 CdnManner = Literal[
     "plain", "slow", "dies", "dies_end", "dies_once", "dies_expired", "changes", "ignores_range", "short",
     "hangs", "untold", "untold_cut", "silent", "403", "404", "empty", "html",
@@ -18,6 +19,7 @@ CdnManner = Literal[
 
 PAGE = "https://www.tiktok.com"
 AUTHOR = "clipwire.demo"
+MEMBER = "invented-login"  # the cookie that a signed-in viewer has
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -58,7 +60,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     video_url: str = ""  # where the page sends for the video, instead of our CDN
     words: Words = Words()
     address: str = ""  # of a short link
-    target: str = ""  # the name of the post that a short link leads to, or an absolute URL
+    target: str = ""  # where a short link or a page leads: the name of a post, or an absolute URL
 
     @property
     def url(self) -> str:
@@ -128,6 +130,9 @@ SCENARIOS: dict[str, Scenario] = {
     "private_self": Scenario(id=_id(31), status=(10204, "item_check.status_self_see")),
     "deleted": Scenario(id=_id(32), status=(10204, "item_check.status_deleted")),
     "geo": Scenario(id=_id(33), status=(10204, "person_geo_fencing")),
+    "geo_border": Scenario(id=_id(908), status=(10204, "item_check.cross_border_violation_x")),
+    "geo_copyright": Scenario(id=_id(909), status=(10204, "copyright_geo_filter")),
+    "geo_status": Scenario(id=_id(910), status=(10231, "")),
     "login": Scenario(id=_id(34), without="video"),
     "login_status": Scenario(id=_id(35), status=(10204, "content_classification")),
     "login_redirect": Scenario(id=_id(36), page="login_redirect"),
@@ -166,6 +171,17 @@ SCENARIOS: dict[str, Scenario] = {
     "page_503": Scenario(id=_id(75), page="503"),
     "page_hangs": Scenario(id=_id(76), page="hangs"),
     "page_trickles": Scenario(id=_id(77), page="trickles"),
+    "page_to_loopback": Scenario(id=_id(900), page="redirect", target="https://127.0.0.1/@x/video/1"),
+    "page_to_metadata": Scenario(id=_id(901), page="redirect", target="http://169.254.169.254/latest/"),
+    "page_to_look_alike": Scenario(
+        id=_id(902), page="redirect", target="https://www.tiktok.com.evil.example/@x/video/1"
+    ),
+    "page_to_plain_http": Scenario(id=_id(903), page="redirect", target="http://www.tiktok.com/login"),
+    "page_detour": Scenario(id=_id(904), page="detour"),
+    "page_circles": Scenario(id=_id(905), page="circles"),
+    "page_huge": Scenario(id=_id(906), page="huge"),
+    # only for who is signed in: sends the cookie `sessionid=MEMBER`
+    "members": Scenario(id=_id(907), page="members"),
     "hostile_text": Scenario(id=_id(78), words=HOSTILE),
     "hostile_photos": Scenario(id=_id(79), kind="photo", clips=(*SLIDES, "sound"), words=HOSTILE),
     # half a character, as a description that was cut between its two UTF-16 units arrives

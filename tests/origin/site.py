@@ -5,18 +5,21 @@ import re
 import time
 from collections import Counter
 
+import msgspec
 from aiohttp import web
 
 from tests.origin import pages
 from tests.origin.gate import Gate
 from tests.origin.media import Clip, Clips
-from tests.origin.scenarios import Scenario
+from tests.origin.scenarios import MEMBER, Scenario
 from tests.origin.tally import Tally
 
 PAGE_HOSTS = frozenset({"www.tiktok.com", "m.tiktok.com"})
 SHORT_HOSTS = frozenset({"vm.tiktok.com", "vt.tiktok.com"})
 POST = re.compile(r"/@[^/]*/(?:video|photo)/(\d+)/?$")
 LINK_S = 6 * 3600  # how long a video link lives
+HUGE_BYTES = 64 << 20
+LOGIN = (10204, "content_classification")
 
 
 class Site:
@@ -28,6 +31,7 @@ class Site:
         self._by_address = {p.address.rstrip("/"): p for p in posts.values() if p.kind == "short"}
         self._answers: Counter[str] = Counter()
         self._challenges: dict[str, pages.Challenge] = {}
+        self.blocked: int | None = None  # the status that every page has for this visitor
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if (post := POST.match(request.path)) is not None:
@@ -42,6 +46,8 @@ class Site:
 
     async def _post(self, request: web.BaseRequest, post_id: str) -> web.StreamResponse:
         self._tally.hit([f"page:{post_id}"])
+        if self.blocked is not None:
+            return web.Response(status=self.blocked, text="no")
         scenario = self._by_id.get(post_id)
         if scenario is None:
             return _html(pages.missing_page())
@@ -51,6 +57,18 @@ class Site:
             case "login_redirect":
                 return web.Response(
                     status=302, headers={"Location": "https://www.tiktok.com/login?redirect_url=x"}
+                )
+            case "redirect":
+                return web.Response(status=302, headers={"Location": scenario.target})
+            case "circles":
+                return web.Response(status=302, headers={"Location": request.path})
+            case "detour" if request.host != "m.tiktok.com":
+                return web.Response(status=301, headers={"Location": f"//m.tiktok.com{request.path}"})
+            case "huge":
+                return await self._huge(request)
+            case "members" if cookies(request).get("sessionid") != MEMBER:
+                return _html(
+                    pages.page(msgspec.structs.replace(scenario, status=LOGIN), {}, pages.Signature("", 0, 0))
                 )
             case "waf_hard":
                 return _html(pages.plain_page("Nothing to see"))
@@ -82,6 +100,16 @@ class Site:
             "Set-Cookie", f"tt_chain_token={signature.token}; Path=/; Domain=.tiktok.com; HttpOnly; Secure"
         )
         response.headers.add("Set-Cookie", "ttwid=1%7Cinvented; Path=/; Domain=.tiktok.com; HttpOnly; Secure")
+        return response
+
+    async def _huge(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Far more than any page has, small on the wire."""
+        response = web.StreamResponse(headers={"Content-Type": "text/html"})
+        response.enable_compression(web.ContentCoding.gzip)
+        await response.prepare(request)
+        for _ in range(HUGE_BYTES >> 20):
+            await response.write(bytes(1 << 20))
+        await response.write_eof()
         return response
 
     async def _trickle(self, request: web.BaseRequest) -> web.StreamResponse:

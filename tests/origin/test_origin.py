@@ -19,7 +19,8 @@ import pytest
 from tests.origin import encoding
 from tests.origin.media import FOLDER
 from tests.origin.origin import Origin
-from tests.origin.scenarios import SCENARIOS
+from tests.origin.scenarios import MEMBER, SCENARIOS
+from tests.origin.site import HUGE_BYTES
 
 REFERER = "https://www.tiktok.com/"
 
@@ -423,6 +424,46 @@ async def test_an_extra_spoken_clip_becomes_a_post(tmp_path: Path) -> None:
                 assert await answer.read() == origin.body("speech:0042")
         assert item["video"]["duration"] == round(encoding.duration_s((FOLDER / "sound.mp3").read_bytes()))
         assert origin.hits["media:speech:0042"] == 1
+
+
+# pages that lead on
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        ("page_to_loopback", "https://127.0.0.1/"), ("page_to_metadata", "http://169.254.169.254/"),
+        ("page_to_look_alike", "https://www.tiktok.com.evil.example/"),
+        ("page_to_plain_http", "http://www.tiktok.com/"), ("page_detour", "//m.tiktok.com/"),
+        ("page_circles", "/@"),
+    ],
+)  # fmt: skip
+async def test_pages_lead_there(origin: Origin, visitor: Visitor, name: str, to: str) -> None:
+    async with visitor.ask(origin.url(name), allow_redirects=False) as answer:
+        assert answer.status in (301, 302)
+        assert answer.headers["Location"].startswith(to)
+
+
+async def test_a_huge_page_is_small_on_the_wire(origin: Origin, visitor: Visitor) -> None:
+    async with visitor.ask(origin.url("page_huge"), {"Accept-Encoding": "gzip"}) as answer:
+        assert len(await answer.read()) == HUGE_BYTES
+
+
+async def test_members_are_known_by_their_cookie(origin: Origin, visitor: Visitor) -> None:
+    for cookie, known in (("", False), ("sessionid=another", False), (f"sessionid={MEMBER}", True)):
+        async with visitor.ask(origin.url("members"), {"Cookie": cookie}) as answer:
+            assert ("itemStruct" in await answer.text()) == known
+
+
+async def test_a_blocked_visitor_gets_no_page_and_all_media(origin: Origin, visitor: Visitor) -> None:
+    link, headers = await visitor.video("video")
+    origin.block(403)
+    async with visitor.ask(origin.url("video")) as answer:
+        assert answer.status == 403
+    async with visitor.ask(link, headers) as answer:
+        assert answer.status == 200
+    origin.block(None)
+    await visitor.video("video")
 
 
 # the proxy

@@ -39,9 +39,17 @@ Start = Callable[..., Any]
 
 
 @asynccontextmanager
-async def started(folder: Path, **settings: Any) -> AsyncIterator[Front]:
+async def started(
+    folder: Path, *, proxies: tuple[str | None, ...] = (), others: tuple[Origin, ...] = (), **settings: Any
+) -> AsyncIterator[Front]:
+    """A gateway before an origin; or behind several proxies, where None stands for that origin's."""
     async with AsyncExitStack() as stack:
         origin = await stack.enter_async_context(Origin(folder / "origin"))
+        if proxies:
+            authorities = folder / "authorities.pem"
+            authorities.write_bytes(b"".join(one.ca_file.read_bytes() for one in (origin, *others)))
+            urls = ",".join(one or origin.proxy_url for one in proxies)
+            settings |= {"proxy_url": urls, "proxy_ca_file": authorities}
         fields: dict[str, Any] = {
             "port": 0, "data_dir": folder / "data",
             "proxy_url": origin.proxy_url, "proxy_ca_file": origin.ca_file,

@@ -542,3 +542,16 @@ async def test_a_link_is_an_address_of_the_gateway(front: Front) -> None:
         assert part.link.startswith(front.url + "/media/")
         async with aiohttp.ClientSession() as session, session.get(part.link) as response:
             assert await response.read() == bytes_of(front, "video")
+
+
+@pytest.mark.parametrize(("more", "kind"), [({}, "video/mp4"), ({"fade_s": 0.5, "slide_s": 1}, "video/mp4")])
+async def test_the_link_of_a_film_renders_it_again(front: Front, more: dict[str, float], kind: str) -> None:
+    url = front.origin.url("photo3")
+    async with front.post("/download", url=url, content_type="VIDEO_ONLY", **more) as response:
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        (part,) = multipart.parts(await response.read(), boundary)
+    put_out(front)
+    async with front.session.get(front.url + part.headers["content-location"]) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == kind
+        assert await response.read() == part.body
