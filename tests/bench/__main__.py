@@ -17,6 +17,7 @@ from tests.bench import machine
 from tests.bench.arriving import arriving
 from tests.bench.effort import Effort
 from tests.bench.first_byte import first_byte
+from tests.bench.flat import flat
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
 from tests.bench.slow import slow
@@ -35,6 +36,7 @@ class Bench:
 BENCHES = {
     "relay": Bench(relay, 200),
     "slow": Bench(slow, 150),
+    "flat": Bench(flat, 120),
     "first_byte": Bench(first_byte, 60),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),

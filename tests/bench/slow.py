@@ -54,14 +54,14 @@ async def slow(effort: Effort, folder: Path) -> list[Table]:
 
 
 async def _measured(gateway: Served, work: Crowd) -> tuple[str, ...]:
-    before, spent, waits = _resident_kb(gateway.pid), cpu_s(gateway.pid), list[float]()
+    before, spent, waits = resident_kb(gateway.pid), cpu_s(gateway.pid), list[float]()
     highest = before
 
     async def watch() -> None:
         nonlocal highest
         while True:
             waits.append(await _live_ms(gateway.port))
-            highest = max(highest, _resident_kb(gateway.pid))
+            highest = max(highest, resident_kb(gateway.pid))
             await asyncio.sleep(1 / PROBES_PER_S)
 
     watching = asyncio.create_task(watch())
@@ -90,7 +90,8 @@ async def _live_ms(port: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _resident_kb(pid: int) -> int:
+def resident_kb(pid: int) -> int:
+    """The memory of a process, without its children."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

@@ -57,7 +57,7 @@ async def test_both_paths_and_both_field_names_answer(front: Front, path: str, f
 
 
 async def test_content_meta_is_base64_of_json_that_python_literals_read(front: Front) -> None:
-    for name in ("video", "hostile_text", "hostile_surrogate"):
+    for name in ("video", "hostile_text", "hostile_photos", "hostile_surrogate"):
         async with front.download(name) as response:
             assert response.status == 200
             meta = response.headers["Content-Meta"]
