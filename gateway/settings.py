@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         20, gt=0, le=300, description="Deadline of one extraction; it waits half as long for a process."
     )
     extract_cache_s: float = Field(300, ge=0, description="How long an extracted post is kept at the most.")
-    origin_reads_max: int = Field(32, ge=1, le=1024, description="Media reads open at once at the site.")
+    origin_reads_max: int = Field(16, ge=1, le=1024, description="Media reads open at once at the site.")
     stall_s: float = Field(
         15, gt=0, le=300, description="A media read without a byte for so long has failed."
     )
