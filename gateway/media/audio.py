@@ -18,6 +18,7 @@ import structlog
 
 from gateway import log
 from gateway.errors import Busy, MediaUndecodable, SpeechFailed
+from gateway.media.sniff import DEMUXERS
 from gateway.media.spool import Spool
 from gateway.tasks import Background
 
@@ -29,7 +30,7 @@ LEAD_S_MAX = 60  # a sound that starts later than this has a broken clock
 BAD_PACKETS_MAX = 100  # in a row: it is no longer media
 PIPE_BYTES = 256 << 10
 # ffmpeg looks this far, in microseconds, for what a stream is; its 5 s make the first words wait
-PROBE = {"analyzeduration": "200000"}
+PROBE = {"analyzeduration": "200000", "format_whitelist": DEMUXERS}
 
 lines = structlog.get_logger()
 

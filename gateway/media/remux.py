@@ -19,6 +19,7 @@ import structlog
 
 from gateway import errors, log
 from gateway.errors import Busy, MediaUndecodable, UpstreamFailed, UpstreamTimeout
+from gateway.media.sniff import DEMUXERS
 from gateway.media.spool import Spool
 
 AT_ONCE_MAX = 2  # each costs a sixth of a second of CPU, nearly all of it to start, 90 MB, and its sound
@@ -175,7 +176,7 @@ def _taken(path: str, memory: int) -> str:
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    with av.open(path, metadata_errors="ignore") as source:
+    with av.open(path, metadata_errors="ignore", options={"format_whitelist": DEMUXERS}) as source:
         stream: Any = next(iter(source.streams.audio), None)
         if stream is None:
             raise errors.NotVideoContent("The post's video has no sound.")

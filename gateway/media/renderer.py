@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO
 
 import av
@@ -67,6 +68,12 @@ class Unrenderable(Exception):
     """There is nothing to show, or the sound is none; the text is for the caller."""
 
 
+def _listen() -> None:
+    """The parent's end is ours."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 def main() -> None:
     """Renders the one job it is told of, then ends."""
     out = os.fdopen(os.dup(1), "wb")
@@ -77,6 +84,7 @@ def main() -> None:
     if not line:
         return  # the parent is gone
     job = msgspec.json.decode(line, type=Job)
+    Thread(target=_listen, daemon=True).start()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CPU, (job.cpu_s, job.cpu_s))  # should nobody be left to kill us
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -49,7 +49,7 @@ class Slideshows:
         """
         job = Job(
             film=film,
-            photos=await _whole(photos[: film.slides_max]),
+            photos=await _whole(photos[: film.slides_max], spool),
             sound=await _path(sound) if sound is not None else None,
             cpu_s=math.ceil(self._render_s) + 1,
         )
@@ -82,18 +82,21 @@ class Slideshows:
             self._turns.release()
 
     async def _render(self, spool: Spool, job: Job) -> None:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.media.renderer",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=PIPE_BYTES,
-            start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish first
-        )  # fmt: skip
+        try:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway.media.renderer",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=PIPE_BYTES,
+                start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish first
+            )  # fmt: skip
+        except OSError as error:
+            raise Busy from error
         self.running.add(child)
         try:
             assert child.stdin is not None
             child.stdin.write(msgspec.json.encode(job) + b"\n")
             await child.stdin.drain()
             await _received(child, spool)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):  # uvloop: a dead pipe
             raise MediaUndecodable(BROKE) from None
         finally:
             _kill(child)
@@ -125,15 +128,18 @@ async def _received(child: asyncio.subprocess.Process, spool: Spool) -> None:
             return
 
 
-async def _whole(photos: Sequence[Spool]) -> tuple[Photo, ...]:
-    """The photos that have arrived. Raises what broke the first, when all of them broke."""
+async def _whole(photos: Sequence[Spool], film: Spool) -> tuple[Photo, ...]:
+    """The photos that have arrived. Raises what broke the first, when all of them broke.
+
+    A film without one of them is shown once and not kept: the photo may be there the next time.
+    """
     arrived: list[Photo] = []
     failure: GatewayError | None = None
     for number, spool in enumerate(photos, 1):
         try:
             arrived.append(Photo(number, await _path(spool)))
         except GatewayError as error:
-            failure = failure or error
+            failure, film.passing = failure or error, True
             log.warning("slide skipped", slide=number, reason=error.message)
     if not arrived:
         raise failure or MediaUndecodable("The post has no photos.")

@@ -11,11 +11,11 @@ from typing import Any
 
 import av
 
+from gateway.media.sniff import DEMUXERS
+
 RATES = (44_100, 48_000)  # others become the latter
 FADE_OUT_S = 1
 BAD_PACKETS_MAX = 100  # in a row: it is no longer media
-# what sounds come in; ffmpeg also reads playlists and scripts that name other files, which these are not
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,mp3,aac,wav,ogg,matroska,webm,flac"
 _BYTES = 4  # of a sample: two channels of 16 bits
 
 
@@ -82,7 +82,7 @@ class Soundtrack:
         data = bytearray()
         with (
             Path(path).open("rb") as file,
-            av.open(file, metadata_errors="ignore", options={"format_whitelist": FORMATS}) as container,
+            av.open(file, metadata_errors="ignore", options={"format_whitelist": DEMUXERS}) as container,
         ):
             stream = container.streams.audio[0]
             stream.codec_context.thread_count = 1

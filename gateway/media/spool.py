@@ -42,6 +42,9 @@ class Room(Protocol):
     def taken(self, more: int) -> bool:
         """Counts `more` bytes, for which finished spools may be put out; False when there is no room."""
 
+    def given_back(self, less: int) -> None:
+        """Counts `less` bytes no more."""
+
     def cleared(self, wanted: int) -> bool:
         """Puts finished spools out until `wanted` bytes are free that were not; False when none was left."""
 
@@ -58,6 +61,7 @@ class Spool:
         self.state: State = "growing"
         self.failure: GatewayError | None = None
         self.reserved = 0
+        self.passing = False  # not to be kept: what it was made of was not all there
         self._room = room
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)  # -1: nobody reads
         self._sleepers: list[asyncio.Future[None]] = []
@@ -99,6 +103,9 @@ class Spool:
         """All bytes are there."""
         assert self.state == "growing"
         assert self.length is None or self.length == self.size
+        os.ftruncate(self.fd, self.size)  # an earlier answer may have announced more
+        self._room.given_back(self.reserved - self.size)
+        self.reserved = self.size
         self.state, self.length = "whole", self.size
         self._wake()
 
@@ -310,7 +317,7 @@ class Spools:
         if self._entries.get(key) is entry and _nearly_whole(entry.spool):
             entry.filling.waiters += 1  # ours, until it is whole
             self._background.start(self._finished(key, entry), f"spool {key} finished")
-        elif entry.spool.state != "whole" or self._entries.get(key) is not entry:
+        elif entry.spool.state != "whole" or entry.spool.passing or self._entries.get(key) is not entry:
             self._drop(key, entry)
         else:
             entry.spool.rest_file()
@@ -339,6 +346,10 @@ class Spools:
             return False
         self._bytes += more
         return True
+
+    def given_back(self, less: int) -> None:
+        """As Room has it."""
+        self._bytes -= less
 
     def cleared(self, wanted: int) -> bool:
         """As Room has it."""

@@ -147,17 +147,18 @@ class _Read:
         self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes], wanted: Wanted
     ) -> None:
         """The first answer says how long the file is, and its first bytes what it is."""
-        length = answer.content_length
-        if length is not None:
-            if length > self._bytes_max:
-                raise UpstreamFailed("The media file is larger than this server accepts.")
-            self._spool.expect(length)
         self._etag = answer.headers.get("ETag")
         self._spool.etag = ranges.strong(self._etag)
         head = b""
         while len(head) < sniff.HEAD_BYTES and (chunk := await anext(body, b"")):
             head += chunk
-        self._spool.begin(_media_type(head, wanted))
+        media_type = _media_type(head, wanted)
+        length = answer.content_length
+        if length is not None:
+            if length > self._bytes_max:
+                raise UpstreamFailed("The media file is larger than this server accepts.")
+            self._spool.expect(length)
+        self._spool.begin(media_type)
         self._append(head)
 
     async def _go_on(self, answer: aiohttp.ClientResponse, body: AsyncIterator[bytes]) -> None:

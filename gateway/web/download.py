@@ -56,20 +56,19 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
             for one in posts
             for wanted in one.parts
         ]
-        files = [await _begun(gateway, open_, *each) for each in opened]
+        begun = [(one, *await _begun(gateway, open_, one, wanted, spool)) for one, wanted, spool in opened]
         return await stream.multipart(
             request,
             multipart.content_meta(posts[0].post.title, posts[0].post.desc),
-            files,
+            [(_head(gateway, *each), each[-1]) for each in begun],
             boundary=multipart.boundary(gateway.settings.boundary_fixed),
-            words=_words(gateway, posts[0]) if wish.transcript else None,
+            words=_words(gateway, posts[0].post, begun[0][1]) if wish.transcript else None,
         )
 
 
-def _words(gateway: Gateway, one: Chosen) -> Transcript:
+def _words(gateway: Gateway, post: Post, sent: Wanted) -> Transcript:
     """The transcript of a post, heard in the very media that are sent, where those have the sound."""
-    first = one.parts[0]
-    return gateway.transcript(one.post, Options(), first.of or first)
+    return gateway.transcript(post, Options(), sent.of or sent)
 
 
 async def chosen(gateway: Gateway, wish: Wish) -> list[Chosen]:
@@ -99,26 +98,28 @@ async def chosen(gateway: Gateway, wish: Wish) -> list[Chosen]:
 
 async def _begun(
     gateway: Gateway, open_: AsyncExitStack, one: Chosen, wanted: Wanted, spool: Spool
-) -> tuple[Part, Spool]:
-    """A part's head, once its first bytes are at hand; or that of the part which is sent instead."""
+) -> tuple[Wanted, Spool]:
+    """A part, once its first bytes are at hand; or the one which is sent instead."""
     with _placed(one.place):
         try:
-            media_type = await spool.begun()
+            await spool.begun()
         except (UpstreamFailed, UpstreamTimeout):
             if wanted.instead is None:
                 raise
             wanted = wanted.instead
             spool = await open_.enter_async_context(gateway.part(one.post, wanted))
-            media_type = await spool.begun()
-    return _head(gateway, one, wanted, media_type, spool.length), spool
+            await spool.begun()
+    return wanted, spool
 
 
-def _head(gateway: Gateway, one: Chosen, wanted: Wanted, media_type: str, length: int | None) -> Part:
-    """A part's name, type, length and link."""
+def _head(gateway: Gateway, one: Chosen, wanted: Wanted, spool: Spool) -> Part:
+    """A begun part's name, type, length and link."""
+    media_type = spool.media_type
+    assert media_type is not None
     name = one.name(wanted, media_type)
     expires_at = int(time.time() + gateway.settings.link_s)
     ticket = Ticket(one.post.id, wanted.key, media_type, expires_at)
-    return Part(name, media_type, length, link=tickets.link(ticket, name, gateway.secret))
+    return Part(name, media_type, spool.length, link=tickets.link(ticket, name, gateway.secret))
 
 
 @contextmanager

@@ -66,8 +66,11 @@ def _head(request: web.Request, spool: Spool, span: range | None, etag: str | No
     if span is not None:
         response.headers["Content-Range"] = ranges.content_range(span, spool.length)
     response.content_length = spool.length if span is None else len(span)
-    if response.content_length is None and request.version >= HttpVersion11:
-        response.enable_chunked_encoding()
+    if response.content_length is None:
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
+        else:
+            response.force_close()
     return response
 
 

@@ -18,7 +18,7 @@ import orjson
 import structlog
 from aiohttp import HttpVersion11, web
 
-from gateway.errors import BodyTooLarge, GatewayError, Internal, MethodNotAllowed, NotFound, OutOfRange
+from gateway.errors import BodyTooLarge, Busy, GatewayError, Internal, MethodNotAllowed, NotFound, OutOfRange
 from gateway.web.keys import GATEWAY
 from gateway.wire import ranges
 
@@ -40,6 +40,7 @@ class Requests:
         self._open: dict[int, web.Request] = {}  # by identity: requests have no hash
         self._none = asyncio.Event()
         self._none.set()
+        self.breaking = False
 
     @contextmanager
     def one(self, request: web.Request) -> Iterator[None]:
@@ -54,7 +55,8 @@ class Requests:
                 self._none.set()
 
     def break_off(self) -> None:
-        """Breaks every stream, before aiohttp would end it as if it were whole."""
+        """Breaks every stream, before aiohttp would end it as if it were whole; none begins any more."""
+        self.breaking = True
         for request in self._open.values():
             if request.get(HEAD) is not None:
                 break_off(request)
@@ -143,7 +145,12 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
 
 
 async def remember_head(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal handler: from here on, a failure breaks the connection."""
+    """A signal handler: from here on, a failure breaks the connection.
+
+    Raises Busy for a stream that would begin when streams have been broken.
+    """
+    if request.app[OPEN].breaking and not isinstance(response, web.Response):
+        raise Busy("The server is stopping.")
     request[HEAD] = response
     response.headers["Server"] = "clipwire"
     response.headers["X-Content-Type-Options"] = "nosniff"

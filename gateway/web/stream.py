@@ -80,5 +80,7 @@ async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamRes
     response = web.StreamResponse(headers={**headers, "X-Accel-Buffering": "no"})
     if request.version >= HttpVersion11:
         response.enable_chunked_encoding()
+    else:
+        response.force_close()  # the close is the end, whatever the client asked for
     await response.prepare(request)
     return response

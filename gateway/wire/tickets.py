@@ -13,7 +13,7 @@ import msgspec
 from gateway.errors import Forbidden, LinkExpired
 
 PATH = "/media"
-LINK_CHARS_MAX = 700  # the head of a part is one piece under 1024 bytes
+LINK_CHARS_MAX = 640  # the head of a part is one piece under 1024 bytes
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):

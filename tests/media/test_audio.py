@@ -161,3 +161,12 @@ async def test_a_reader_that_leaves_ends_its_decoder(room: Room, origin: Origin)
             await anext(samples)
             assert len(room.decoders.running) == 1
         assert not room.decoders.running
+
+
+async def test_a_sound_that_names_a_socket_opens_none(room: Room) -> None:
+    """ffmpeg knows session descriptions: it would bind the port that such a file names."""
+    session = b"\xff\xfb\x10\nv=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\n"
+    session += b"t=0 0\nm=audio 9480 RTP/AVP 0\n"
+    with pytest.raises(MediaUndecodable):
+        await room.heard(session + bytes(4000))
+    assert "0100007F:2508" not in Path("/proc/net/udp").read_text()

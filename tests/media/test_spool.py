@@ -359,3 +359,31 @@ async def test_a_read_that_is_nearly_done_is_finished_when_everybody_has_left(
     assert spool.fd == -1
     spools.close()
     assert spools._bytes == 0
+
+
+async def test_what_was_announced_too_much_is_given_back(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        spool.expect(1_000_000)  # by an answer that was not the media
+        spool.expect(100)
+        await pour(spool, b"x" * 100)
+
+    async with spools.open("a", fill) as spool:
+        assert await read(spool) == b"x" * 100
+        assert spool.path.stat().st_size == 100
+    assert spools._bytes == 100
+    spools.close()
+
+
+async def test_a_passing_spool_is_not_kept(tmp_path: Path, background: Background) -> None:
+    spools = made(tmp_path, background)
+
+    async def fill(spool: Spool) -> None:
+        spool.passing = True
+        await pour(spool)
+
+    async with spools.open("a", fill) as spool:
+        assert await read(spool) == BODY
+    assert spools.kept("a") is None
+    spools.close()

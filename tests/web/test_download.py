@@ -220,3 +220,16 @@ async def test_a_read_that_never_ends_has_a_deadline(start: Start) -> None:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
     await until(lambda: front.origin.open_reads == 0)
+
+
+async def test_http_1_0_ends_with_the_connection_even_when_it_would_be_kept(front: Front) -> None:
+    reader, writer = await front.connect()
+    body = b'{"url": "%s", "content_type": "ORIGINAL"}' % front.origin.url("photo3").encode()
+    writer.write(
+        b"POST /download HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    writer.write(body + b"GET /live HTTP/1.0\r\n\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.endswith(b"--\r\n")
+    writer.close()

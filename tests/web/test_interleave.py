@@ -121,3 +121,14 @@ async def test_without_a_model_yet_it_is_not_begun(front: Front) -> None:
 async def test_what_cannot_be_heard_is_told_before_the_head(speaking: Front) -> None:
     async with ask(speaking, "photo_silent") as response:
         assert (response.status, (await response.json())["code"]) == (400, "NOT_VIDEO_CONTENT")
+
+
+async def test_words_are_heard_in_what_is_sent_instead(speaking: Front) -> None:
+    url = speaking.origin.url("speech")
+    async with speaking.post(
+        "/download", url=url, content_type="ORIGINAL", codec="h265", transcript=True
+    ) as response:
+        boundary = response.headers["Content-Type"].rpartition("=")[2]
+        files, said = put_together(list(multipart.parts(await response.read(), boundary)))
+    assert list(files.values()) == speaking.origin.parts("speech")
+    assert isinstance(said[-1], End)

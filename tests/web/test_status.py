@@ -227,3 +227,26 @@ def alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+async def test_no_stream_begins_once_streams_are_broken(tmp_path: Path) -> None:
+    """A film that is still rendered at SIGTERM must not begin, to be ended politely."""
+    async with Origin(tmp_path) as origin:
+        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="0")
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+        body = (
+            b'{"url": "%s", "content_type": "VIDEO_ONLY", "render": "stream"}'
+            % origin.url("photo35").encode()
+        )
+        writer.write(b"POST /download HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await until(lambda: origin.hits["media:photo35.35"] > 0)
+        stopping = asyncio.ensure_future(served.stopped())
+        got, reset = b"", False
+        try:
+            while data := await reader.read(65536):
+                got += data
+        except ConnectionResetError:
+            reset = True
+        assert reset or not got.startswith(b"HTTP/1.0 200")
+        assert await stopping == 0
+        writer.close()

@@ -15,6 +15,7 @@ import av
 import pytest
 
 from gateway.wire import multipart
+from tests.origin.cdn import Fault
 from tests.web.conftest import Front, Start, until
 
 NOTHING = "No files available for download"
@@ -372,3 +373,13 @@ async def test_an_extractor_that_dies_at_work_is_tried_on_another(start: Start) 
     os.kill((await process._starting).pid, signal.SIGKILL)
     await until(lambda: front.origin.hits["page:7400000000000000076"] > 1)
     asking.cancel()
+
+
+async def test_a_film_that_lacks_a_slide_for_a_while_is_not_kept(front: Front) -> None:
+    front.origin.faults(lambda part, size: Fault(refused=part == "photo3.0"))
+    async with front.download("photo3", "VIDEO_ONLY") as response:
+        assert response.status == 200
+        short = await response.read()
+    front.origin.faults(None)
+    async with front.download("photo3", "VIDEO_ONLY") as response:
+        assert len(await response.read()) > len(short)
