@@ -19,7 +19,8 @@ from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
 from gateway.media.slideshow import Slideshows
-from gateway.media.spool import Spool, Spools
+from gateway.media.spool import Spool
+from gateway.media.spools import Spools
 from gateway.media.upstream import Upstreams
 from gateway.settings import Settings
 from gateway.speech import models

@@ -9,8 +9,6 @@ import asyncio
 import os
 import resource
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from threading import Thread
 from typing import Any
 
@@ -21,6 +19,7 @@ from gateway import errors, log
 from gateway.errors import Busy, MediaUndecodable, UpstreamFailed, UpstreamTimeout
 from gateway.media.sniff import DEMUXERS
 from gateway.media.spool import Spool
+from gateway.media.turns import Turns
 
 AT_ONCE_MAX = 2  # each costs a sixth of a second of CPU, nearly all of it to start, 90 MB, and its sound
 WAITING_MAX = 256
@@ -57,8 +56,7 @@ class Remuxes:
     """Child processes, a few at a time."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
-        self._waiting = 0
+        self._turns = Turns(AT_ONCE_MAX, waiting_max=WAITING_MAX, wait_s=WAITING_S)
 
     async def fill(self, spool: Spool, video: Spool) -> None:
         """Pours the soundtrack of a video into the spool, once the video is whole.
@@ -69,30 +67,12 @@ class Remuxes:
         while await video.grown(video.size) == "growing":
             pass
         video.check()
-        async with self._turn():
+        async with self._turns.one():
             try:
                 async with asyncio.timeout(REMUX_S):
                     await _remux(spool, video)
             except TimeoutError:
                 raise UpstreamTimeout("Taking the sound out of the video took too long.") from None
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Raises Busy when too many wait, or for too long."""
-        if self._waiting >= WAITING_MAX:
-            raise Busy
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(WAITING_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Busy from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._turns.release()
 
 
 async def _remux(spool: Spool, video: Spool) -> None:

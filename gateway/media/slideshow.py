@@ -9,8 +9,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -18,6 +17,7 @@ import structlog
 from gateway.errors import Busy, GatewayError, MediaUndecodable
 from gateway.media.film import DATA, END, FAILED, FRAME, LENGTH, SKIPPED, USUAL, Film, Job, Photo, Skipped
 from gateway.media.spool import Spool
+from gateway.media.turns import Turns
 
 __all__ = ["Film", "Slideshows"]
 
@@ -33,8 +33,7 @@ class Slideshows:
     """Renders of slideshows, `renders_max` at once, each done in `render_s` seconds or not at all."""
 
     def __init__(self, *, renders_max: int, render_s: float) -> None:
-        self._turns = asyncio.Semaphore(renders_max)
-        self._waiting, self._waiting_max = 0, WAITING_MAX * renders_max
+        self._turns = Turns(renders_max, waiting_max=WAITING_MAX * renders_max, wait_s=render_s)
         self._render_s = render_s
         self.running: set[asyncio.subprocess.Process] = set()
 
@@ -55,31 +54,13 @@ class Slideshows:
         )
         if len(photos) > film.slides_max:
             log.warning("slides left out", slides=len(photos), slides_max=film.slides_max)
-        async with self._turn():
+        async with self._turns.one():
             try:
                 async with asyncio.timeout(self._render_s):
                     await self._render(spool, job)
             except TimeoutError:
                 log.error("slideshow not rendered in time", slides=len(job.photos), render_s=self._render_s)
                 raise Busy("The slideshow was not rendered in time.") from None
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """A turn to render. Raises Busy when too many wait, or for too long."""
-        if self._turns.locked() and self._waiting >= self._waiting_max:
-            raise Busy
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(self._render_s):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Busy from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     async def _render(self, spool: Spool, job: Job) -> None:
         try:

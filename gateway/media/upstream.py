@@ -9,16 +9,16 @@ Always: what is in the spool is one file's bytes, whatever it took to get them; 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
 
-from gateway.errors import Busy, GatewayError, UpstreamFailed, UpstreamTimeout
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from gateway.media import sniff
 from gateway.media.dial import Dial
 from gateway.media.post import Source, Wanted
 from gateway.media.spool import Spool
+from gateway.media.turns import Turns
 from gateway.settings import Settings
 from gateway.wire import ranges
 
@@ -50,38 +50,19 @@ class Upstreams:
     def __init__(self, settings: Settings, dial: Dial) -> None:
         self._settings = settings
         self._dial = dial
-        self._reads = asyncio.Semaphore(settings.origin_reads_max)
-        self._waiting = 0
+        self._turns = Turns(settings.origin_reads_max, waiting_max=WAITING_MAX, wait_s=WAITING_S)
 
     async def fill(self, spool: Spool, wanted: Wanted, again: Again) -> None:
         """Pours a part into the spool.
 
         Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, what `again` raises and what the spool raises.
         """
-        async with self._slot():
+        async with self._turns.one():
             try:
                 async with asyncio.timeout(self._settings.part_s):
                     await _Read(spool, self._dial, self._settings.part_bytes_max).run(wanted, again)
             except TimeoutError:
                 raise UpstreamTimeout("The site sent the media too slowly.") from None
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        """A turn to read. Raises Busy when too many wait, or for too long."""
-        if self._waiting >= WAITING_MAX:
-            raise Busy
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(WAITING_S):
-                await self._reads.acquire()
-        except TimeoutError:
-            raise Busy from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._reads.release()
 
 
 class _Read:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from gateway.media.film import Film
 from gateway.media.slideshow import Slideshows
-from gateway.media.spool import Fill, Spool, Spools
+from gateway.media.spool import Spool
+from gateway.media.spools import Fill, Spools
 from gateway.tasks import Background
 from tests.origin import encoding
 

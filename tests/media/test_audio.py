@@ -11,7 +11,8 @@ import pytest
 
 from gateway.errors import GatewayError, MediaUndecodable, SpeechFailed, UpstreamFailed
 from gateway.media.audio import RATE, Decoders
-from gateway.media.spool import Spool, Spools
+from gateway.media.spool import Spool
+from gateway.media.spools import Spools
 from gateway.tasks import Background
 from tests.origin.origin import Origin
 

@@ -25,7 +25,8 @@ from gateway.errors import Busy, GatewayError, MediaUndecodable, UpstreamFailed
 from gateway.media.film import SLIDE_S_MAX, Film, Job, Photo, canvas, fitted, times
 from gateway.media.photo import PIXELS_MAX, Unreadable, header, picture
 from gateway.media.slideshow import WAITING_MAX, Slideshows
-from gateway.media.spool import Spool, Spools
+from gateway.media.spool import Spool
+from gateway.media.spools import Spools
 from gateway.tasks import Background
 from tests.origin import encoding
 from tests.origin.origin import Origin

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Busy, GatewayError, UpstreamFailed
-from gateway.media.spool import Spool, Spools
+from gateway.media.spool import Spool
+from gateway.media.spools import Spools
 from gateway.tasks import Background
 
 BODY = random.Random(1).randbytes(700_001)

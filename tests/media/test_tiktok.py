@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import SiteUnreached
-from gateway.media.tiktok import _header, _translated, environment
+from gateway.media.refusals import translated
+from gateway.media.tiktok import _header, environment
 
 
 class ExtractorError(Exception):
@@ -40,7 +41,7 @@ def http(status: int) -> Any:
     ],
 )  # fmt: skip
 def test_a_status_of_the_page_has_its_code(status: int, message: str, code: str) -> None:
-    assert _translated(failed("whatever"), status, message).code == code
+    assert translated(failed("whatever"), status, message).code == code
 
 
 @pytest.mark.parametrize(
@@ -59,19 +60,19 @@ def test_a_status_of_the_page_has_its_code(status: int, message: str, code: str)
     ],
 )  # fmt: skip
 def test_a_failure_without_a_status_has_its_code(error: Any, code: str) -> None:
-    assert _translated(error, 0, "").code == code
+    assert translated(error, 0, "").code == code
 
 
 def test_a_site_in_trouble_is_not_one_that_changed() -> None:
-    assert isinstance(_translated(http(503), 0, ""), SiteUnreached)
-    assert not isinstance(_translated(http(418), 0, ""), SiteUnreached)
+    assert isinstance(translated(http(503), 0, ""), SiteUnreached)
+    assert not isinstance(translated(http(418), 0, ""), SiteUnreached)
 
 
 def test_age_is_told_from_a_login() -> None:
     told = [
-        _translated(failed("Log in for access"), 0, ""),
-        _translated(failed(), 10204, "content_classification"),
-        _translated(failed("requiring login"), 0, ""),
+        translated(failed("Log in for access"), 0, ""),
+        translated(failed(), 10204, "content_classification"),
+        translated(failed("requiring login"), 0, ""),
     ]
     assert [one.code for one in told] == ["LOGIN_REQUIRED"] * 3
     assert ["age-restricted" in one.message for one in told] == [True, True, False]
