@@ -15,7 +15,8 @@ import uvloop
 from gateway.speech import models
 
 DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1] / ".cache" / "data")
-TEST_S_MAX = 200  # the longest takes a tenth of it; a hang must not take the suite with it
+# the longest takes a tenth of it; a hang must not take the suite with it
+TEST_S_MAX = 1800 if os.environ.get("CLIPWIRE_SOAK") else 200
 
 
 @pytest.hookimpl(wrapper=True)

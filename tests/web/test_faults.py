@@ -15,7 +15,7 @@ import pytest
 from tests.origin.cdn import Fault
 from tests.web.conftest import Front, Start, until
 
-RUNS = 2000 if os.environ.get("CLIPWIRE_SOAK") else 150
+RUNS = 1000 if os.environ.get("CLIPWIRE_SOAK") else 150
 AT_ONCE = 8
 STALL_S = 0.3
 
