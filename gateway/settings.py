@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     transcripts_max: int = Field(
         64, ge=1, description="Transcripts running at once; more are refused as BUSY."
     )
+    transcript_s: float = Field(3600, ge=0, description="How long a finished transcript is kept.")
+    transcript_bytes_max: int = Field(64 << 20, ge=0, description="Memory for finished transcripts.")
     window_s: float = Field(120, gt=0, description="Deadline of a worker for one batch; then it is replaced.")
     model_hub_s: float = Field(10, gt=0, description="How long the model hub is tried before the wheels.")
 

@@ -1,7 +1,7 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 
@@ -25,7 +25,7 @@ from gateway.media.upstream import Upstreams
 from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
-from gateway.speech.transcripts import Options, Transcript, Transcripts
+from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
 from gateway.tasks import Background
 
 SWEEP_S = 30
@@ -127,15 +127,32 @@ class Gateway:
         Raises NotVideoContent, Busy, NotReady.
         """
         wanted = media if media is not None and post.kind == "video" else heard(post)
+        key = post.id
+        if post.kind == "photo" and post.sound is not None and post.sound.id is not None:
+            key = f"sound {post.sound.id}"  # the same one in other posts
+        sound = self.sound(lambda: self.part(post, wanted))
+        return self.transcripts.join(key, options, sound, duration=post.duration_s)
 
-        async def sound() -> AsyncIterator[bytes]:
-            async with self.part(post, wanted) as spool:
+    def sound(self, opened: Callable[[], AbstractAsyncContextManager[Spool]]) -> Sound:
+        """What is heard in a spool, which is opened whenever it is needed."""
+        open_: list[Spool] = []
+
+        async def samples() -> AsyncGenerator[bytes, None]:
+            async with opened() as spool:
+                open_.append(spool)
                 await spool.begun()
-                async with aclosing(self.decoders.samples(spool)) as samples:
-                    async for chunk in samples:
+                async with aclosing(self.decoders.samples(spool)) as chunks:
+                    async for chunk in chunks:
                         yield chunk
 
-        return self.transcripts.join(post.id, options, sound, duration=post.duration_s)
+        async def digest() -> str:
+            async with opened() as spool:
+                return await spool.digest()
+
+        def arrived() -> tuple[int, int | None]:
+            return (open_[0].size, open_[0].length) if open_ else (0, None)
+
+        return Sound(samples, arrived, digest)
 
 
 @asynccontextmanager
@@ -186,6 +203,7 @@ async def _sweeping(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         gateway.spools.sweep()
+        gateway.transcripts.sweep()
 
 
 async def _watching(gateway: Gateway) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -54,6 +55,7 @@ class Spool:
         self.passing = False  # not to be kept: what it was made of was not all there
         self._room = room
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)  # -1: nobody reads
+        self._digest: str | None = None
         self._sleepers: list[asyncio.Future[None]] = []
 
     # the writer
@@ -138,8 +140,16 @@ class Spool:
     async def tag(self) -> str | None:
         """The entity tag: the origin's, else of the bytes' sha256 once all are there; None until then."""
         if self.etag is None and self.state == "whole":
-            self.etag = f'"{await asyncio.to_thread(_sha256, self.path)}"'
+            self.etag = f'"{await self.digest()}"'
         return self.etag
+
+    async def digest(self) -> str:
+        """The sha256 of all bytes, in hexadecimal, once they are there. Raises what broke the spool."""
+        await self.grown(sys.maxsize)
+        self.check()
+        if self._digest is None:
+            self._digest = await asyncio.to_thread(_sha256, self.path)
+        return self._digest
 
     async def grown(self, seen: int) -> State:
         """The state, once there is more than `seen` bytes or there will be no more."""

@@ -1,16 +1,14 @@
 """From a sound to windows while it arrives: the voice detector in a thread, then the cutter."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
+from gateway.speech.sound import Sound
 from gateway.speech.vad import Detector, Hearing
-from gateway.speech.windows import RATE, Cutter, Verdict, Window
-
-# An async generator function: s16le mono 16 kHz in chunks of any even size. Raises a GatewayError
-# when the media broke or cannot be decoded.
-Sound = Callable[[], AsyncIterator[bytes]]
+from gateway.speech.windows import RATE, Cutter, Window
+from gateway.wire.events import Verdict
 
 _BLOCK = 2 * RATE  # bytes heard at a time: a second, so that a thread's turn is worth its cost
 _BLOCK_MAX = 8 * _BLOCK  # and not so much that the first window waits for the rest
@@ -39,7 +37,7 @@ class Listening:
         """The windows in order. When the sound breaks, first the windows of what came before."""
         broken: Exception | None = None
         block = bytearray()
-        async with aclosing(self._sound()) as chunks:  # type: ignore[type-var]
+        async with aclosing(self._sound.samples()) as chunks:
             try:
                 async for chunk in chunks:
                     block += chunk

@@ -18,7 +18,9 @@ class Options(msgspec.Struct, frozen=True):
     language: str | None = None  # None: detected on the first speech
     task: Task = "transcribe"
     words: bool = False
-    prompt: str | None = None
+    prompt: str | None = None  # text that the model is told came before
+    hotwords: str | None = None  # words that the model is told to expect
+    temperature: float = 0.0  # of the first try; 0 is the beam
 
 
 class Job(msgspec.Struct, frozen=True):

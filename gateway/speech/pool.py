@@ -5,6 +5,7 @@ windows are tried once more, alone. A window that nobody waits for leaves the qu
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.errors import Busy, ModelUnavailable, SpeechFailed
 from gateway.settings import Settings
 from gateway.speech import context
 from gateway.speech.messages import Batch, Heard, Job, Options, Recognised
+from gateway.speech.pace import Pace
 from gateway.speech.process import NotBegun, Worker, WorkerDied
 from gateway.speech.queue import Queue, Waiting
 from gateway.speech.windows import Window
@@ -38,6 +40,7 @@ class LocalPool:
         self._slots: list[asyncio.Task[None]] = []
         self._workers: set[Worker] = set()  # those that are loaded
         self._name = ""
+        self._pace = Pace()
 
     @property
     def ready(self) -> bool:
@@ -58,6 +61,20 @@ class LocalPool:
     def waiting(self) -> int:
         """Windows in the queue."""
         return len(self._queue)
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of sound that all workers recognise in a second, as measured; None before the first."""
+        each = self._pace.speed
+        return None if each is None else each * self.workers
+
+    def standing(self, transcript_id: str) -> tuple[int, float | None]:
+        """How many windows go before the next one of a transcript, and about how long they take."""
+        position, seconds = self._queue.before(transcript_id)
+        if not position:
+            return 0, 0.0
+        speed = self.speed
+        return position, None if speed is None else round(seconds / speed, 1)
 
     @property
     def pids(self) -> list[int]:
@@ -159,6 +176,7 @@ class LocalPool:
     async def _work(self, worker: Worker, batch: "list[Waiting[_Wish]]") -> bool:
         """Runs one batch; False when the worker did not survive it."""
         jobs = tuple(Job(w.item.window.samples, w.item.window.marks, w.item.options) for w in batch)
+        began = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._settings.window_s),
@@ -179,6 +197,7 @@ class LocalPool:
             for waiting in batch:
                 waiting.item.fail()
             raise
+        self._pace.add(sum(waiting.seconds for waiting in batch), time.monotonic() - began)
         return True
 
     def _again(self, waiting: "Waiting[_Wish]", *, tried: bool) -> None:

@@ -67,6 +67,19 @@ class Queue(Generic[T]):
         if not line and not waiting.first:
             del self._turns[waiting.transcript]
 
+    def before(self, transcript: str) -> tuple[int, float]:
+        """How many windows go before the next one of a transcript, and their seconds of sound."""
+        ahead: list[Waiting[T]] = []
+        for waiting in self._firsts:
+            if waiting.transcript == transcript:
+                return _sum(ahead)
+            ahead.append(waiting)
+        for name, line in self._turns.items():
+            if name == transcript:
+                return _sum(ahead)
+            ahead.append(line[0])
+        return 0, 0.0
+
     def take(self, workers: int) -> list[Waiting[T]]:
         """The next batch for one of so many workers; empty when nothing waits."""
         most = min(BATCH_MAX, -(-self._size // workers))  # a share: the other workers are idle soon
@@ -113,6 +126,10 @@ class Queue(Generic[T]):
         self._turns.clear()
         self._size = 0
         return everything
+
+
+def _sum(some: list[Waiting[T]]) -> tuple[int, float]:
+    return len(some), sum(waiting.seconds for waiting in some)
 
 
 def _fits(batch: list[Waiting[T]], waiting: Waiting[T]) -> bool:

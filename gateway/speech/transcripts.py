@@ -1,30 +1,37 @@
-"""The transcripts that are running; identical wishes share one.
+"""The transcripts: identical wishes share one, and so does the same sound in another place.
 
 Always: at most one transcript per sound and options runs, and no more of them than the bound.
 """
 
+import asyncio
+import math
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 
-from gateway.errors import BadRequest, Busy, NotReady
+from gateway.errors import BadRequest, Busy, GatewayError, NotReady
 from gateway.settings import Settings
+from gateway.speech.kept import Kept
 from gateway.speech.languages import CODES
-from gateway.speech.listening import Listening, Sound
+from gateway.speech.listening import Listening
 from gateway.speech.messages import Options
 from gateway.speech.pool import LocalPool
-from gateway.speech.transcript import Transcript
+from gateway.speech.recognition import Recognition
+from gateway.speech.sound import Sound
+from gateway.speech.transcript import Ending, Transcript, Work
 from gateway.speech.vad import Detector
 from gateway.tasks import Background
+from gateway.wire.events import Progress
 
 __all__ = ["Options", "Sound", "Transcript", "Transcripts"]
 
-_BUSY_RETRY_S = 5  # a clip of a minute takes two seconds alone
+_RETRY_S = 5  # where nothing was measured yet: a clip of a minute takes two seconds alone
+_RETRY_S_MAX = 600
 _AHEAD_PER_WORKER = 4  # windows in flight over all transcripts: a batch in work, and the next
 _AHEAD_LEAST = 2  # of one transcript: one in work while the next is cut
 
 
 class Transcripts:
-    """The transcripts that are running; identical wishes share one."""
+    """The transcripts that run, and those that ended not long ago."""
 
     def __init__(self, pool: LocalPool, background: Background, settings: Settings) -> None:
         self._pool = pool
@@ -32,47 +39,128 @@ class Transcripts:
         self._settings = settings
         self._detector = Detector()
         self._thread = ThreadPoolExecutor(1, "voice detector")  # 900 x real time: enough for all
-        self._running: dict[tuple[Hashable, Options], Transcript] = {}
+        self._kept = Kept(bytes_max=settings.transcript_bytes_max, keep_s=settings.transcript_s)
+        self._running: dict[str, tuple[Transcript, Listening | None, float | None]] = {}
 
     def __len__(self) -> int:
         """Transcripts running; one that everybody left is not."""
-        return sum(not transcript.ending for transcript in self._running.values())
+        return sum(not transcript.ending for transcript, *_ in self._running.values())
 
     @property
     def room(self) -> bool:
         """Whether one more transcript would be accepted."""
         return len(self) < self._settings.transcripts_max
 
+    @property
+    def wait_s(self) -> int:
+        """Seconds until one more transcript would be accepted, as far as can be told now.
+
+        Windows take turns, so that the transcript with the least left ends first, after as much of
+        each other one was heard.
+        """
+        speed = self._pool.speed
+        left = [
+            max(0.0, duration - (listening.duration if listening is not None else 0.0))
+            for transcript, listening, duration in self._running.values()
+            if duration is not None and not transcript.ending
+        ]
+        if self.room or speed is None or not left:
+            return _RETRY_S
+        return min(_RETRY_S_MAX, max(1, math.ceil(min(left) * len(left) / speed)))
+
     def join(self, key: Hashable, options: Options, sound: Sound, *, duration: float | None) -> Transcript:
-        """The running transcript of this sound and these options, or a new one.
+        """The transcript of this sound and these options: a running one, one that is kept, or a new one.
 
         Follow it at once: until somebody does, nobody can leave it. Raises Busy and NotReady.
         """
         if options.language is not None and options.language not in CODES:
             raise BadRequest("The language is not known. Give its code, such as en or de.")
-        running = self._running.get((key, options))
-        if running is not None and not running.ending:
-            return running
+        there = self._kept.named((key, options))
+        if there is not None:
+            return there
         if not self._pool.ready:
             restarting = "The speech workers are being started again. Try again in a moment."
-            raise NotReady(restarting if self._pool.model else None, retry_after_s=_BUSY_RETRY_S)
-        if not self.room:
-            raise Busy(retry_after_s=_BUSY_RETRY_S)
+            raise NotReady(restarting if self._pool.model else None, retry_after_s=_RETRY_S)
+        self._check_room()
         listening = Listening(sound, self._detector, self._thread)
-        transcript = Transcript(options, listening, self._pool, duration=duration, ahead=self._ahead)
-        self._running[key, options] = transcript
-        transcript.start(self._background).add_done_callback(
-            lambda _: self._forget((key, options), transcript)
-        )
-        return transcript
+        work = Recognition(options, listening, self._pool, duration=duration, ahead=self._ahead)
+
+        async def once(transcript: Transcript) -> Ending:
+            return await self._once(transcript, work, options, sound)
+
+        return self._start((key, options), once, sound, listening, duration)
+
+    def written(self, key: Hashable, work: Work, *, duration: float | None) -> Transcript:
+        """The transcript that `work` writes without the model, or the one that it wrote before."""
+        there = self._kept.named(key)
+        if there is not None:
+            return there
+        self._check_room()
+        return self._start(key, work, None, None, duration)
+
+    def by_id(self, id_: str) -> Transcript | None:
+        """A transcript that runs or is kept."""
+        return self._kept.by_id(id_)
+
+    def sweep(self) -> None:
+        """Drops what was kept long enough."""
+        self._kept.sweep()
 
     async def close(self) -> None:
         """Ends the detector's thread; the transcripts themselves end with the background."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _forget(self, key: tuple[Hashable, Options], transcript: Transcript) -> None:
-        if self._running.get(key) is transcript:
-            del self._running[key]
+    def _check_room(self) -> None:
+        if not self.room:
+            raise Busy(retry_after_s=self.wait_s)
+
+    def _start(
+        self,
+        name: Hashable,
+        work: Work,
+        sound: Sound | None,
+        listening: Listening | None,
+        duration: float | None,
+    ) -> Transcript:
+        def standing(transcript: Transcript) -> Progress:
+            position, wait_s = self._pool.standing(transcript.id)
+            arrived, whole = sound.arrived() if sound is not None else (0, None)
+            return Progress(position, wait_s, arrived, whole)
+
+        transcript = Transcript(standing)
+        self._kept.add(transcript, name)
+        self._running[transcript.id] = (transcript, listening, duration)
+        transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
+        return transcript
+
+    def _ended(self, transcript: Transcript, task: "asyncio.Task[None]") -> None:
+        del self._running[transcript.id]
+        self._kept.ended(transcript, stopped=task.cancelled())
+
+    async def _once(self, transcript: Transcript, work: Work, options: Options, sound: Sound) -> Ending:
+        """Does the work, unless the media turn out to be those of another transcript.
+
+        Media are known by a hash, once they are whole: often before much was heard of them.
+        """
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(work(transcript))
+            claiming = group.create_task(self._claimed(transcript, options, sound))
+            await asyncio.wait({working, claiming}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                first = claiming.result()
+                if first is not transcript and transcript.agrees(first):
+                    working.cancel()
+                    await asyncio.wait({working})
+                    return await transcript.follow_on(first)
+        return working.result()
+
+    async def _claimed(self, transcript: Transcript, options: Options, sound: Sound) -> Transcript:
+        """Who answers for these media: the first of the transcripts of them."""
+        try:
+            digest = await sound.digest()
+        except GatewayError:
+            digest = None  # whoever decodes them tells what is wrong
+        return transcript if digest is None else self._kept.claim(transcript, ("media", digest, options))
 
     def _ahead(self) -> int:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""

@@ -5,6 +5,11 @@ from typing import Literal
 import msgspec
 
 Source = Literal["speech", "captions"]
+Captions = Literal["recognised", "translated", "creator"]  # who wrote a post's own captions
+Verdict = Literal["none", "low", "ok"]
+# why there is little or no text: nothing but silence, sound without a voice, a tenth or less of voice,
+# a voice in which no words were made out
+Reason = Literal["silence", "no_voice", "little_voice", "no_words"]
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -16,38 +21,43 @@ class Word(msgspec.Struct, frozen=True):
     probability: float
 
 
-class Info(msgspec.Struct, frozen=True, tag_field="type", tag="info"):
+class Info(msgspec.Struct, frozen=True, tag_field="type", tag="info", omit_defaults=True):
     """What is being recognised. `duration` in seconds, None while it is not known."""
 
     id: str
     language: str | None
     language_probability: float | None
     duration: float | None
-    model: str
+    model: str | None  # None for captions
     source: Source
+    captions: Captions | None = None  # None for speech
 
 
 class Segment(msgspec.Struct, frozen=True, tag_field="type", tag="segment", omit_defaults=True):
-    """A stretch of speech; times in seconds from the start of the sound; ids count from 0."""
+    """A stretch of speech; times in seconds from the start of the sound; ids count from 0.
+
+    What the model thought of it is None for captions.
+    """
 
     id: int
     start: float
     end: float
     text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
     words: tuple[Word, ...] | None = None  # None unless asked for
 
 
-class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
+class End(msgspec.Struct, frozen=True, tag_field="type", tag="end", omit_defaults=True):
     """The transcript is whole. `speech` is the verdict on how much of the sound was speech."""
 
     segments: int
     duration: float
     text_sha256: str
     elapsed_ms: int
-    speech: Literal["none", "low", "ok"]
+    speech: Verdict
+    reasons: tuple[Reason, ...] = ()  # of a verdict that is not ok
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):

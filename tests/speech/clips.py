@@ -4,7 +4,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import av
 import jiwer
 import numpy as np
 
+from gateway.speech.sound import Sound
 from tests.speech import debian_clips
 
 RATE = 16_000
@@ -71,14 +72,14 @@ def noise(seconds: float) -> bytes:
     return hiss.astype("<i2").tobytes()
 
 
-def sound(samples: bytes, chunk: int = 16_000) -> Callable[[], AsyncIterator[bytes]]:
+def sound(samples: bytes, chunk: int = 16_000) -> Sound:
     """Samples as the decoder hands them over."""
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         for i in range(0, len(samples), chunk):
             yield samples[i : i + chunk]
 
-    return chunks
+    return Sound(chunks)
 
 
 def error_rate(clip: Clip, text: str) -> float:

@@ -2,7 +2,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def segments(events: list[Logged]) -> list[Segment]:
 def never(begun: asyncio.Event, ended: asyncio.Event, before: bytes = b"") -> Sound:
     """A sound that stops arriving."""
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         try:
             begun.set()
             yield before
@@ -64,15 +64,15 @@ def never(begun: asyncio.Event, ended: asyncio.Event, before: bytes = b"") -> So
         finally:
             ended.set()
 
-    return chunks
+    return Sound(chunks)
 
 
 def broken(samples: bytes, failure: Exception) -> Sound:
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield samples
         raise failure
 
-    return chunks
+    return Sound(chunks)
 
 
 async def test_speech_becomes_its_words_in_order(transcripts: Transcripts, passage: Clip) -> None:
@@ -135,19 +135,19 @@ async def test_readers_share_one_transcript_and_get_every_event(
 ) -> None:
     read = 0
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         nonlocal read
         read += 1
         for _ in range(3):
             yield debian_clips[0].samples
 
-    first = transcripts.join("same", Options(), chunks, duration=21.5)
+    first = transcripts.join("same", Options(), Sound(chunks), duration=21.5)
     events = asyncio.create_task(followed(first))
     async with aclosing(first.follow()) as early:
         await anext(early)
-    second = transcripts.join("same", Options(), chunks, duration=21.5)
+    second = transcripts.join("same", Options(), Sound(chunks), duration=21.5)
     assert second is first
-    assert transcripts.join("same", Options(language="en"), chunks, duration=None) is not first
+    assert transcripts.join("same", Options(language="en"), Sound(chunks), duration=None) is not first
     late, resumed = await asyncio.gather(followed(second), followed(second, after=1))
     assert late == await events
     assert resumed == late[2:]
@@ -291,13 +291,13 @@ async def test_the_sound_is_read_no_faster_than_it_is_recognised(
 ) -> None:
     given = 0.0
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         nonlocal given
         for _ in range(70):
             given += passage.seconds
             yield passage.samples
 
-    async with aclosing(transcripts.join("long", Options(), chunks, duration=None).follow()) as events:
+    async with aclosing(transcripts.join("long", Options(), Sound(chunks), duration=None).follow()) as events:
         async for number, _ in events:
             if number == 4:
                 break
