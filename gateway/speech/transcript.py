@@ -113,6 +113,11 @@ class Transcript:
         return len(self._log)
 
     @property
+    def reached_s(self) -> float:
+        """How far the text goes, in seconds of the sound."""
+        return self._segments[-1].end if self._segments else 0.0
+
+    @property
     def bytes(self) -> int:
         """About what it takes to keep."""
         return sum(len(line(event)) for event in self._log)

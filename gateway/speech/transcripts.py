@@ -40,11 +40,11 @@ class Transcripts:
         self._detector = Detector()
         self._thread = ThreadPoolExecutor(1, "voice detector")  # 900 x real time: enough for all
         self._kept = Kept(bytes_max=settings.transcript_bytes_max, keep_s=settings.transcript_s)
-        self._running: dict[str, tuple[Transcript, Listening | None, float | None]] = {}
+        self._running: dict[str, tuple[Transcript, float | None]] = {}
 
     def __len__(self) -> int:
         """Transcripts running; one that everybody left is not."""
-        return sum(not transcript.ending for transcript, *_ in self._running.values())
+        return sum(not transcript.ending for transcript, _ in self._running.values())
 
     @property
     def room(self) -> bool:
@@ -60,8 +60,8 @@ class Transcripts:
         """
         speed = self._pool.speed
         left = [
-            max(0.0, duration - (listening.duration if listening is not None else 0.0))
-            for transcript, listening, duration in self._running.values()
+            max(0.0, duration - transcript.reached_s)
+            for transcript, duration in self._running.values()
             if duration is not None and not transcript.ending
         ]
         if self.room or speed is None or not left:
@@ -88,7 +88,7 @@ class Transcripts:
         async def once(transcript: Transcript) -> Ending:
             return await self._once(transcript, work, options, sound)
 
-        return self._start((key, options), once, sound, listening, duration)
+        return self._start((key, options), once, sound, duration)
 
     def written(self, key: Hashable, work: Work, *, duration: float | None) -> Transcript:
         """The transcript that `work` writes without the model, or the one that it wrote before."""
@@ -96,7 +96,7 @@ class Transcripts:
         if there is not None:
             return there
         self._check_room()
-        return self._start(key, work, None, None, duration)
+        return self._start(key, work, None, duration)
 
     def by_id(self, id_: str) -> Transcript | None:
         """A transcript that runs or is kept."""
@@ -119,7 +119,6 @@ class Transcripts:
         name: Hashable,
         work: Work,
         sound: Sound | None,
-        listening: Listening | None,
         duration: float | None,
     ) -> Transcript:
         def standing(transcript: Transcript) -> Progress:
@@ -129,7 +128,7 @@ class Transcripts:
 
         transcript = Transcript(standing)
         self._kept.add(transcript, name)
-        self._running[transcript.id] = (transcript, listening, duration)
+        self._running[transcript.id] = (transcript, duration)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
         return transcript
 

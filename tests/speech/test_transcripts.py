@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import math
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -73,6 +74,15 @@ def broken(samples: bytes, failure: Exception) -> Sound:
         raise failure
 
     return Sound(chunks)
+
+
+def named(samples: bytes, digest: str) -> Sound:
+    """A sound whose media are whole and known."""
+
+    async def told() -> str:
+        return digest
+
+    return Sound(sound(samples).samples, digest=told)
 
 
 async def test_speech_becomes_its_words_in_order(transcripts: Transcripts, passage: Clip) -> None:
@@ -155,6 +165,145 @@ async def test_readers_share_one_transcript_and_get_every_event(
     assert late[0].duration == 21.5
     assert await followed(first) == late  # the log stays with those who hold it
     assert read <= 2
+
+
+async def test_a_finished_one_is_answered_at_once(
+    transcripts: Transcripts, pool: LocalPool, debian_clips: list[Clip]
+) -> None:
+    clip = debian_clips[1]
+    first = transcripts.join("once", Options(), sound(clip.samples), duration=None)
+    said = await followed(first)
+    again = transcripts.join("once", Options(), broken(b"", KeyError("not read")), duration=None)
+    assert again is first
+    assert transcripts.by_id(first.id) is first
+    assert await followed(again) == said
+    assert transcripts.by_id("nothing") is None
+
+
+async def test_the_same_media_in_another_place_are_recognised_once(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    clip = joined(debian_clips, 0.3)
+    first = transcripts.join("here", Options(), named(clip.samples, "media"), duration=None)
+    said = segments(await followed(first))
+    heard_again = 0
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        nonlocal heard_again
+        for i in range(0, len(clip.samples), 32_000):
+            heard_again += 32_000
+            yield clip.samples[i : i + 32_000]
+            await asyncio.sleep(0.1)
+
+    async def told() -> str:
+        await asyncio.sleep(0.5)  # whole only after some of it was heard
+        return "media"
+
+    second = transcripts.join("there", Options(), Sound(chunks, digest=told), duration=None)
+    info, *middle, end = await followed(second)
+    assert second is not first
+    assert isinstance(info, Info)
+    assert info.id == second.id
+    assert segments(middle) == said
+    assert isinstance(end, End)
+    assert end.duration == pytest.approx(clip.seconds, abs=0.001)
+    assert heard_again < len(clip.samples)
+    other = transcripts.join("there", Options(language="de"), named(b"", "media"), duration=None)
+    assert segments(await followed(other)) == []  # other options, another transcript
+
+
+async def test_media_that_only_begin_alike_stay_apart(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    """As a hash that lies would have it: what was said already must agree."""
+    first = transcripts.join("one", Options(), named(debian_clips[0].samples, "lie"), duration=None)
+    await followed(first)
+    begun = asyncio.Event()
+
+    async def told() -> str:
+        await begun.wait()
+        return "lie"
+
+    clip = joined([debian_clips[1], debian_clips[2]], 3)
+    second = transcripts.join(
+        "two", Options(), Sound(sound(clip.samples).samples, digest=told), duration=None
+    )
+    events = []
+    async with aclosing(second.follow()) as log:
+        async for _, event in log:
+            events.append(event)
+            if isinstance(event, Segment):
+                begun.set()
+    assert error_rate(clip, text_of(segments(events))) < 0.3
+
+
+async def test_a_twin_goes_on_when_the_readers_of_the_first_leave(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    clip = joined(debian_clips, 0.5)
+    gate = asyncio.Event()
+    cut = len(silence(14))  # enough for a first window
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield clip.samples[:cut]
+        await gate.wait()
+        yield clip.samples[cut:]
+
+    async def told() -> str:
+        return "twin"
+
+    first = transcripts.join("first", Options(), Sound(chunks, digest=told), duration=None)
+    reading = first.follow()
+    await anext(reading)
+    second = transcripts.join("second", Options(), Sound(chunks, digest=told), duration=None)
+    following = asyncio.create_task(followed(second))
+    while len(second) < 1:
+        await asyncio.sleep(0.01)
+    await reading.aclose()
+    await asyncio.sleep(0.05)
+    gate.set()
+    assert error_rate(clip, text_of(segments(await following))) < 0.2
+
+
+async def test_one_that_failed_is_tried_again_and_its_log_still_read(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    clip = debian_clips[1]
+    cut = transcripts.join("tried", Options(), broken(clip.samples, UpstreamFailed()), duration=None)
+    assert isinstance((await followed(cut))[-1], Failed)
+    again = transcripts.join("tried", Options(), sound(clip.samples), duration=None)
+    assert again is not cut
+    assert isinstance((await followed(again))[-1], End)
+    kept = transcripts.by_id(cut.id)
+    assert kept is cut
+    assert isinstance((await followed(kept))[-1], Failed)
+
+
+async def test_a_transcript_that_waits_knows_its_place(pool: LocalPool, passage: Clip) -> None:
+    background = Background()
+    transcripts = Transcripts(pool, background, Settings(transcripts_max=8))
+    running = [
+        asyncio.create_task(heard(transcripts, passage.samples, Options(prompt=str(n)))) for n in range(7)
+    ]
+    while pool.waiting < 4:
+        await asyncio.sleep(0.01)
+    last = transcripts.join("last", Options(), sound(passage.samples), duration=passage.seconds)
+    reading = asyncio.create_task(followed(last))
+    places = []
+    while not len(last):
+        places.append(last.standing.position)
+        if pool.speed is not None:
+            with pytest.raises(Busy) as refused:
+                transcripts.join("one more", Options(), sound(b""), duration=None)
+            assert refused.value.retry_after_s == math.ceil(passage.seconds / pool.speed)  # all that is left
+        await asyncio.sleep(0.01)
+    assert max(places) > 0
+    await asyncio.gather(*running, reading)
+    assert last.standing.position == 0
+    assert pool.speed
+    assert pool.speed > 1
+    await background.close()
+    await transcripts.close()
 
 
 async def test_a_worker_killed_midway_changes_nothing(

@@ -113,6 +113,33 @@ async def test_two_requests_for_one_post_share_one_transcript(speaking: Front) -
     assert speaking.origin.hits["media:speech"] == 1
 
 
+async def test_a_finished_transcript_is_answered_without_the_site(speaking: Front) -> None:
+    async with speaking.post("/transcribe", url=speaking.origin.url("video")) as response:
+        first = await lines(response)
+    read = speaking.origin.hits["media:video"]
+    async with speaking.post("/transcribe", url=speaking.origin.url("video")) as response:
+        assert await lines(response) == first
+    assert speaking.origin.hits["media:video"] == read
+
+
+async def test_the_sound_of_a_photo_post_is_recognised_once_for_all_posts_with_it(speaking: Front) -> None:
+    async with speaking.post("/transcribe", url=speaking.origin.url("photo3")) as response:
+        first = await lines(response)
+    async with speaking.post("/transcribe", url=speaking.origin.url("photo35")) as response:
+        assert await lines(response) == first
+    assert speaking.origin.hits["media:photo35"] == 0
+
+
+async def test_the_same_video_in_another_post_is_recognised_once(speaking: Front) -> None:
+    texts = []
+    for name in ("speech", "captions"):
+        async with speaking.post(
+            "/transcribe", url=speaking.origin.url(name), source="speech", language="en"
+        ) as response:
+            texts.append([one for one in await lines(response) if isinstance(one, Segment)])
+    assert texts[0] == texts[1]
+
+
 async def test_an_origin_that_dies_ends_in_an_error_line_never_in_end(speaking: Front) -> None:
     """The clip is short: what was heard before the death may come first."""
     async with speaking.post("/transcribe", url=speaking.origin.url("cdn_dies")) as response:
@@ -139,7 +166,7 @@ async def test_failures_before_the_first_event_are_plain_answers(speaking: Front
 
 
 async def test_a_worker_that_dies_is_replaced_and_no_word_is_lost(speaking: Front) -> None:
-    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+    async with speaking.post("/transcribe", url=speaking.origin.url("speech"), language="en") as response:
         undisturbed = [one for one in await lines(response) if isinstance(one, Segment)]
     async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
         await response.content.readline()
