@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import machine
 from tests.bench.arriving import arriving
+from tests.bench.company import company, flat_speech
 from tests.bench.effort import Effort
 from tests.bench.first_byte import first_byte
 from tests.bench.flat import flat
@@ -40,6 +41,8 @@ BENCHES = {
     "first_byte": Bench(first_byte, 60),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),
+    "company": Bench(company, 240),
+    "flat_speech": Bench(flat_speech, 400),
 }
 
 

@@ -85,6 +85,24 @@ def cpu_s(pid: int) -> float:
 
     The kernel tells them in hundredths: measure half a second or more.
     """
+    spent = sum(sum(map(int, stat[11:15])) for stat in _family(pid).values())  # utime stime cutime cstime
+    return spent / _TICKS_PER_S
+
+
+def shared_kb(pid: int) -> int:
+    """The memory of a process and of all below it, what they share counted once."""
+    total = 0
+    for member in _family(pid):
+        try:
+            rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
+        except OSError:
+            continue  # it has just ended
+        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    return total
+
+
+def _family(pid: int) -> dict[int, list[str]]:
+    """A process and all below it: what the kernel tells of each."""
     stats = {}
     for one in Path("/proc").iterdir():
         if one.name.isdigit():
@@ -92,11 +110,10 @@ def cpu_s(pid: int) -> float:
                 stats[int(one.name)] = (one / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue  # it has just ended
-    family, spent = [pid], 0
+    family = [pid]
     for member in family:
-        spent += sum(map(int, stats[member][11:15])) if member in stats else 0  # utime stime cutime cstime
         family += [other for other, stat in stats.items() if int(stat[1]) == member]
-    return spent / _TICKS_PER_S
+    return {member: stats[member] for member in family if member in stats}
 
 
 async def idle(pid: int, seconds: float = 0.3, seconds_max: float = 20) -> None:

@@ -60,7 +60,7 @@ async def _measured(gateway: Served, work: Crowd) -> tuple[str, ...]:
     async def watch() -> None:
         nonlocal highest
         while True:
-            waits.append(await _live_ms(gateway.port))
+            waits.append(await live_ms(gateway.port))
             highest = max(highest, resident_kb(gateway.pid))
             await asyncio.sleep(1 / PROBES_PER_S)
 
@@ -81,7 +81,8 @@ async def _measured(gateway: Served, work: Crowd) -> tuple[str, ...]:
     )
 
 
-async def _live_ms(port: int) -> float:
+async def live_ms(port: int) -> float:
+    """How long /live takes: the event loop's lag, and a connection."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET /live HTTP/1.0\r\n\r\n")

@@ -48,10 +48,10 @@ def spoken() -> Spoken:
         one = clips.joined(clips.debian(), PAUSE_S)
         one = clips.joined([one] * round(ONE_S / one.seconds), PAUSE_S)
         long = clips.joined([one] * round(LONG_S / one.seconds), PAUSE_S)
-    return Spoken(one, long, _pieces(long, AT_ONCE))
+    return Spoken(one, long, pieces(long, AT_ONCE))
 
 
-def _pieces(clip: Clip, count: int) -> list[Clip]:
+def pieces(clip: Clip, count: int) -> list[Clip]:
     """A clip cut at pauses into about equal pieces. The first has all their words."""
     sound = np.frombuffer(clip.samples, "<i2").astype(np.float32)
     blocks = sound[: len(sound) // BLOCK * BLOCK].reshape(-1, BLOCK)
