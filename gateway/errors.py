@@ -94,11 +94,6 @@ class OutOfRange(GatewayError):
         self.total = total
 
 
-class NotImplementedHere(GatewayError):
-    code, status = "NOT_IMPLEMENTED", 501
-    text = "This is not built yet."
-
-
 # The post
 
 

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
         15, gt=0, le=300, description="A media read without a byte for so long has failed."
     )
     part_s: float = Field(1800, gt=0, description="Deadline of one media read.")
+    caption_s: float = Field(10, gt=0, le=300, description="Deadline for the file of a post's captions.")
     video_duration_max: float = Field(
         3600, gt=0, validation_alias=_also("VIDEO_DURATION_MAX", "MAX_VIDEO_DURATION"),
         description="Longest post in seconds, for every route.",

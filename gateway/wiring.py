@@ -8,10 +8,11 @@ from functools import partial
 import structlog
 
 from gateway import secret
-from gateway.errors import UpstreamFailed
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from gateway.media import links
 from gateway.media.audio import Decoders
 from gateway.media.canary import Canary
+from gateway.media.captions import Source, caption, cues
 from gateway.media.dial import Dial
 from gateway.media.exits import Exits
 from gateway.media.extractor import Extractor
@@ -26,7 +27,9 @@ from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
 from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
+from gateway.speech.written import written
 from gateway.tasks import Background
+from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
 
@@ -132,6 +135,61 @@ class Gateway:
             key = f"sound {post.sound.id}"  # the same one in other posts
         sound = self.sound(lambda: self.part(post, wanted))
         return self.transcripts.join(key, options, sound, duration=post.duration_s)
+
+    async def transcript_from(self, source: Source, post: Post, options: Options) -> Transcript:
+        """The transcript of a post: its own captions where they are what is wanted, else what is heard.
+
+        Raises what `transcript` does; with source `captions` also what kept them from being read.
+        """
+        chosen = caption(
+            post,
+            source=source,
+            language=options.language,
+            task=options.task,
+            modelled=bool(options.words or options.prompt or options.hotwords or options.temperature),
+        )
+        if chosen is None:
+            return self.transcript(post, options)
+        key = (post.id, chosen.part.key)
+        instead = (*key, options)  # speech that was recognised because of them
+        there = self.transcripts.named(key)
+        if there is None and source == "auto":
+            there = self.transcripts.named(instead)
+        if there is not None:
+            return there
+        try:
+            found = await self._cues(post, chosen.part)
+            if not found and source == "auto":
+                raise UpstreamFailed("The captions have no text.")
+        except GatewayError as failure:
+            if source == "captions":
+                raise
+            log.warning(
+                "captions not read, recognising speech",
+                post=post.id,
+                part=chosen.part.key,
+                code=failure.code,
+                reason=failure.message,
+            )
+            return self.transcripts.claim(self.transcript(post, options), instead)
+        work = written(
+            found, captions=chosen.kind, language=chosen.language or None, duration=post.duration_s
+        )
+        # an empty one is no answer to those who would take speech as well
+        return self.transcripts.written(key if found else (*key, ""), work, duration=post.duration_s)
+
+    async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
+        """What is in a file of captions, within their deadline."""
+        try:
+            async with (
+                asyncio.timeout(self.settings.caption_s),
+                self.part(post, wanted) as spool,
+                aclosing(spool.chunks()) as chunks,
+            ):
+                file = b"".join([chunk async for chunk in chunks])
+        except TimeoutError:
+            raise UpstreamTimeout("The site sent the captions too slowly.") from None
+        return await asyncio.to_thread(cues, file, post.duration_s)
 
     def sound(self, opened: Callable[[], AbstractAsyncContextManager[Spool]]) -> Sound:
         """What is heard in a spool, which is opened whenever it is needed."""

@@ -9,8 +9,9 @@ from gateway.media.film import USUAL as FILM
 from gateway.media.film import Film
 
 Mode = Literal["VIDEO_ONLY", "ORIGINAL", "AUDIO_ONLY"]
-Kind = Literal["video", "image", "sound"]
+Kind = Literal["video", "image", "sound", "caption"]
 Codec = Literal["h264", "h265"]
+CAPTION_BYTES_MAX = 1 << 20  # an hour of speech takes a tenth of it
 LIVE, FILE = "live", "file"  # a film's two kinds, in its key
 Quality = Literal["best", "worst"] | int  # a number is the lines of a picture: 720 of "720p"
 
@@ -87,6 +88,7 @@ class Wanted(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...]
     number: int | None = None  # of a slide, from 1
     bytes: int | None = None
+    bytes_max: int | None = None  # where that is less than for media
     width: int | None = None
     height: int | None = None
     codec: str | None = None
@@ -135,6 +137,7 @@ def find(post: Post, key: str) -> Wanted:
     parts = [_video(one) for one in post.formats] + _slides(post)
     parts += [_soundtrack(one) for one in post.formats if one.sound]
     parts += ([_sound(post.sound)] if post.sound else []) + ([_cover(post)] if post.cover else [])
+    parts += [written(one) for one in post.captions]
     if post.images and (film := _film(key)) is not None:
         parts.append(_slideshow(post, _slides(post), film))
     found = next((part for part in parts if part.key == key), None)
@@ -154,6 +157,16 @@ def heard(post: Post) -> Wanted:
         raise NotVideoContent("The post has no video with sound.")
     # the same soundtrack is in each; the smallest lets the first words come soonest
     return _video(min(audible, key=lambda one: (one.bytes is None, one.bytes or 0)))
+
+
+def written(one: Caption) -> Wanted:
+    """The file of captions."""
+    return Wanted(
+        key=f"caption:{one.origin}:{one.language}:{one.format}",
+        kind="caption",
+        sources=(one.source,),
+        bytes_max=CAPTION_BYTES_MAX,
+    )
 
 
 def _preferred(post: Post, taste: Taste) -> Wanted:

@@ -1,11 +1,14 @@
 """What bytes really are, by their first bytes. Pure."""
 
+import re
+
 # what ffmpeg may take media for; left to itself it also knows formats that open other files, and sockets
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,mp3,aac,wav,ogg,matroska,webm,flac"
 HEAD_BYTES = 16  # enough for every signature below
 
 _M4A_BRANDS = (b"M4A ", b"M4B ")
 _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
+_WEBVTT = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:[ \t\r\n]|\Z)")
 
 
 def media_type(head: bytes) -> str | None:
@@ -26,11 +29,13 @@ def media_type(head: bytes) -> str | None:
         len(head) > 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[2] < 0xF0
     ):
         return "audio/mpeg"
-    return None
+    return "text/vtt" if _WEBVTT.match(head) else None
 
 
 def fits(media_type: str, kind: str) -> bool:
     """Whether bytes of this type are what a part of this kind is made of."""
     if kind == "sound":
         return media_type.startswith("audio/") or media_type == "video/mp4"  # MP4 without a picture
+    if kind == "caption":
+        return media_type == "text/vtt"
     return media_type.startswith(kind + "/")

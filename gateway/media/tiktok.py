@@ -223,7 +223,10 @@ def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> 
     formats = () if images else _formats(info.get("formats") or (), sources)
     captions = tuple(
         Caption(
-            str(one.get("LanguageCodeName") or ""), str(one.get("Format") or ""), one.get("Source"), found[0]
+            language=_text(one.get("LanguageCodeName")),
+            format=_text(one.get("Format")),
+            origin=_text(one.get("Source")) or None,
+            source=found[0],
         )
         for one in video.get("subtitleInfos") or ()
         if (found := sources([one.get("Url")]))

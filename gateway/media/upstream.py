@@ -8,6 +8,7 @@ Always: what is in the spool is one file's bytes, whatever it took to get them; 
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -57,10 +58,11 @@ class Upstreams:
 
         Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, what `again` raises and what the spool raises.
         """
+        bytes_max = min(self._settings.part_bytes_max, wanted.bytes_max or sys.maxsize)
         async with self._turns.one():
             try:
                 async with asyncio.timeout(self._settings.part_s):
-                    await _Read(spool, self._dial, self._settings.part_bytes_max).run(wanted, again)
+                    await _Read(spool, self._dial, bytes_max).run(wanted, again)
             except TimeoutError:
                 raise UpstreamTimeout("The site sent the media too slowly.") from None
 
@@ -182,5 +184,6 @@ def _media_type(head: bytes, wanted: Wanted) -> str:
         raise UpstreamFailed("The site sent an empty file.")
     found = sniff.media_type(head)
     if found is None or not sniff.fits(found, wanted.kind):
-        raise UpstreamFailed("The site sent something else than the media.")
+        what = "WebVTT captions" if wanted.kind == "caption" else "the media"
+        raise UpstreamFailed(f"The site sent something else than {what}.")
     return "audio/mp4" if wanted.kind == "sound" and found == "video/mp4" else found

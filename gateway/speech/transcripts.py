@@ -98,6 +98,14 @@ class Transcripts:
         self._check_room()
         return self._start(key, work, None, duration)
 
+    def named(self, key: Hashable) -> Transcript | None:
+        """The transcript that answers for `key`, if there is one that runs or is kept."""
+        return self._kept.named(key)
+
+    def claim(self, transcript: Transcript, key: Hashable) -> Transcript:
+        """Who answers for `key` too: whoever does already, else `transcript` for as long as it is there."""
+        return self._kept.claim(transcript, key)
+
     def by_id(self, id_: str) -> Transcript | None:
         """A transcript that runs or is kept."""
         return self._kept.by_id(id_)

@@ -38,6 +38,7 @@ class TranscribeWish(BaseModel):
     model: str | None = None
     source: Literal["auto", "captions", "speech"] = "auto"
     prompt: str | None = Field(None, max_length=2000)
+    hotwords: str | None = Field(None, max_length=2000)
 
     @field_validator("language")
     @classmethod

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from aiohttp import web
 
-from gateway.errors import BadRequest, GatewayError, NotImplementedHere
+from gateway.errors import BadRequest, GatewayError
 from gateway.speech.transcripts import Options
 from gateway.web import params, stream
 from gateway.web.keys import GATEWAY
@@ -18,14 +18,20 @@ class NotAcceptable(GatewayError):
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
-    """Finds the post and follows the transcript of what is heard in it."""
+    """Finds the post and follows its transcript: its own captions, or what is heard in it."""
     gateway = request.app[GATEWAY]
     form = _form(request)
     wish = await params.body(request, TranscribeWish, gateway.settings)
     _check(wish, gateway.settings.model)
     post = await gateway.extractor.find(wish.url)
-    options = Options(language=wish.language, task=wish.task, words=wish.words, prompt=wish.prompt)
-    return await stream.transcript(request, gateway.transcript(post, options), form)
+    options = Options(
+        language=wish.language,
+        task=wish.task,
+        words=wish.words,
+        prompt=wish.prompt,
+        hotwords=wish.hotwords,
+    )
+    return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
 
 
 def _form(request: web.Request) -> str:
@@ -55,5 +61,3 @@ def _wish(accepted: str) -> tuple[float, str]:
 def _check(wish: TranscribeWish, model: str) -> None:
     if wish.model not in (None, model):
         raise BadRequest("This server recognises speech with another model; leave `model` out.")
-    if wish.source == "captions":
-        raise NotImplementedHere("Captions are not served yet; leave `source` out.")

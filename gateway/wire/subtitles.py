@@ -20,7 +20,7 @@ _TAG = re.compile(r"<[^>]*>?")
 
 
 class Cue(msgspec.Struct, frozen=True):
-    """A stretch of text; times in seconds."""
+    """A stretch of text, perhaps of several lines; times in seconds."""
 
     start: float
     end: float
@@ -58,9 +58,10 @@ def cues(file: str) -> list[Cue]:
         if at is None or timing is None:
             continue  # a note, a style, a region, or nothing that a player would show
         start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:])
-        text = html.unescape(_TAG.sub("", " ".join(block[at + 1 :])))
-        if (flat := _flat(text)) and end >= start:
-            found.append(Cue(start, end, flat))
+        lines = html.unescape(_TAG.sub("", "\n".join(block[at + 1 :]))).split("\n")
+        text = "\n".join(flat for line in lines if (flat := _flat(line)))
+        if text and end >= start:
+            found.append(Cue(start, end, text))
     return found
 
 

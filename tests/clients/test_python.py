@@ -689,12 +689,12 @@ async def test_words_come_when_asked_for() -> None:
         return await stand_in.lines(*(one.line for one in load.events()[:6]))(request)
 
     async with gateway(answer) as url, Client(url) as client:
-        wish = client.transcribe(URL, language="de", task="translate", words=True)
+        wish = client.transcribe(URL, language="de", task="translate", words=True, source="speech")
         async with wish as events:
             words = [event.words async for event in events if isinstance(event, Segment)]
     assert words[1] is not None
     assert words[1][0].word == " Grüße,"
-    told = {"url": URL, "language": "de", "task": "translate", "words": True}
+    told = {"url": URL, "language": "de", "task": "translate", "words": True, "source": "speech"}
     assert seen == [("/transcribe", "application/x-ndjson", told)]
 
 

@@ -12,6 +12,9 @@ from gateway.media import sniff
         (b"ID3\x04" + bytes(12), "audio/mpeg"), (b"\xff\xfb\x90\x64" + bytes(12), "audio/mpeg"),
         (b"<!DOCTYPE html><", None), (b'{"error": 1}    ', None), (b"", None), (b"\xff", None),
         (b"\xff\xf1\x50\x80" + bytes(12), None),
+        (b"WEBVTT", "text/vtt"), (b"WEBVTT\n\n00:00:00.0", "text/vtt"), (b"WEBVTT - by hand", "text/vtt"),
+        (b"\xef\xbb\xbfWEBVTT\r\n", "text/vtt"), (b"WEBVTTX", None), (b" WEBVTT\n", None), (b"WEBVT", None),
+        (b"\xff\xfeW\0E\0B\0V\0T\0", None), (b"1\n00:00:01,000 -", None),
     ],
 )  # fmt: skip
 def test_the_bytes_say_what_they_are(head: bytes, kind: str | None) -> None:
@@ -22,5 +25,9 @@ def test_a_part_is_made_of_its_kind() -> None:
     assert sniff.fits("video/mp4", "video")
     assert sniff.fits("video/mp4", "sound")
     assert sniff.fits("audio/mpeg", "sound")
+    assert sniff.fits("text/vtt", "caption")
     assert not sniff.fits("image/jpeg", "video")
     assert not sniff.fits("audio/mpeg", "video")
+    for kind in ("video", "image", "sound"):
+        assert not sniff.fits("text/vtt", kind)
+    assert not sniff.fits("video/mp4", "caption")

@@ -48,6 +48,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def manner(self) -> str:
+        if self.role == "caption":
+            return self.scenario.caption_cdn
         faulty = self.part is not None and (not self.scenario.faulty or self.part in self.scenario.faulty)
         return self.scenario.cdn if faulty else "plain"
 
@@ -127,8 +129,9 @@ class Cdn:
             case "dies_end":
                 reading.cut_at = size - 1
             case "dies_once" | "dies_expired" | "changes" | "ignores_range" if request.method == "GET":
-                if not self._deaths[f"{scenario.id} {wanted.part}"]:
-                    self._deaths[f"{scenario.id} {wanted.part}"] += 1
+                what = f"{scenario.id} {wanted.role} {wanted.part}"
+                if not self._deaths[what]:
+                    self._deaths[what] += 1
                     reading.cut_at = half
                     if manner == "dies_expired":
                         self._refused_issues[scenario.id] = int(request.query.get("issue", "0"))
@@ -161,8 +164,8 @@ class Cdn:
                 return Wanted(scenario, role, "music", None)
             case "cover":
                 return Wanted(scenario, role, "slide-1", None)
-            case "asr" | "mt" if scenario.captions:
-                return Wanted(scenario, role, f"captions-{role}", None)
+            case "caption" if 0 <= number < len(scenario.captions):
+                return Wanted(scenario, role, scenario.captions[number].clip, None)
         return None
 
     def _tallied(self, wanted: Wanted) -> list[str]:

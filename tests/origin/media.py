@@ -19,10 +19,11 @@ FILES = {
     "sound": "sound.mp3", "music": "music.mp3",
     "slide-1": "slide-1.jpg", "slide-2": "slide-2.jpg", "slide-3": "slide-3.jpg",
 }  # fmt: skip
-CAPTIONS = {"asr": "narration.txt", "mt": "narration.es.txt"}
+CAPTIONS = {"mt": "narration.es.txt"}  # others are in the language that is spoken
 TYPES = {
-    b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"ID3": "audio/mpeg", b"WEBVTT": "text/vtt",
+    b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"ID3": "audio/mpeg",
 }  # fmt: skip
+HUGE_LINES = 200_000  # 1.6 MB of a caption file
 
 
 class Clip(msgspec.Struct, frozen=True):
@@ -74,8 +75,7 @@ class Clips:
             case "webp":
                 return encoding.image(_slide(int(which), of=3, width=576, height=1024), "libwebp")
             case "captions":
-                spoken_s = encoding.duration_s(_committed("speech"))
-                return subtitles.vtt((FOLDER / CAPTIONS[which]).read_text("utf-8"), spoken_s).encode()
+                return self._captions(which)
             case "speech":
                 return self._spoken(which)
         raise KeyError(name)
@@ -91,6 +91,17 @@ class Clips:
         data = made.read_bytes()
         made.unlink()
         return encoding.remuxed(data, only="video") if mute else data
+
+    def _captions(self, which: str) -> bytes:
+        if which == "json":
+            return b'{"utterances": []}'
+        if which == "empty":
+            return b"WEBVTT\n"
+        spoken_s = encoding.duration_s(_committed("speech"))
+        plain = subtitles.vtt((FOLDER / CAPTIONS.get(which, "narration.txt")).read_text("utf-8"), spoken_s)
+        if which == "huge":
+            plain += "\nNOTE\n" + "nothing\n" * HUGE_LINES
+        return (subtitles.by_hand(plain) if which == "creator" else plain).encode()
 
     def _spoken(self, suffix: str) -> bytes:
         source = self._speech[suffix]
@@ -110,6 +121,7 @@ class Clips:
 
 def _clip(name: str, data: bytes) -> Clip:
     mime = next((mime for magic, mime in TYPES.items() if data.startswith(magic)), "video/mp4")
+    mime = "text/vtt" if name.startswith("captions-") else mime
     etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
     timed = mime in ("video/mp4", "audio/mpeg") and not name.startswith("big")
     return Clip(data, mime, etag, encoding.duration_s(data) if timed else 0)

@@ -116,8 +116,7 @@ def _video(scenario: Scenario, clips: dict[str, Clip], signature: Signature) -> 
         return video
     clip = clips[scenario.clips[0]]
     video["duration"] = round(clip.duration_s) if scenario.duration_s is None else scenario.duration_s
-    if scenario.captions:
-        video["subtitleInfos"] = _subtitles(scenario)
+    video["subtitleInfos"] = _subtitles(scenario)
     if scenario.without == "urls":
         video["bitrateInfo"] = [_gear("h264_540p_812345", [], len(clip.data), 0)]
         return video
@@ -210,13 +209,12 @@ def _photo_link(host: str, scenario: Scenario, role: str, mime: str) -> str:
 def _subtitles(scenario: Scenario) -> list[dict[str, Any]]:
     return [
         {
-            "LanguageID": number, "LanguageCodeName": language, "Format": "webvtt", "Source": source,
-            "Version": version, "Size": 512, "UrlExpire": CREATED + 10**9,
-            "Url": f"https://{CAPTION_HOST}/captions/{scenario.id}/{source.lower()}/",
-        }
-        for number, language, source, version in (
-            (2, "eng-US", "ASR", "1:whisper_lid"), (9, "spa-ES", "MT", "4"),
-        )
+            "LanguageID": number, "LanguageCodeName": one.language, "Format": one.format,
+            "Version": "4" if one.source == "MT" else "1:whisper_lid", "Size": 512,
+            "UrlExpire": CREATED + 10**9,
+            "Url": f"https://{CAPTION_HOST}/captions/{scenario.id}/caption-{number}/",
+        } | ({"Source": one.source} if one.source else {})
+        for number, one in enumerate(scenario.captions, start=1)
     ]  # fmt: skip
 
 

@@ -43,6 +43,15 @@ class Gear(msgspec.Struct, frozen=True):
         return f"{self.codec}-{self.lines}{'-mute' if self.mute else ''}"
 
 
+class Subtitles(msgspec.Struct, frozen=True):
+    """Captions of a post as its page lists them; without a `source` they are the creator's own."""
+
+    clip: str
+    language: str = "eng-US"
+    source: Literal["ASR", "MT", ""] = "ASR"
+    format: str = "webvtt"
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """One post, or one short link to a post."""
 
@@ -55,7 +64,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     faulty: tuple[int, ...] = ()  # the parts that `cdn` is about; empty means all
     status: tuple[int, str] = (0, "")  # statusCode and statusMsg of the page
     duration_s: int | None = None  # what the page says; None: the truth
-    captions: bool = False
+    captions: tuple[Subtitles, ...] = ()
+    caption_cdn: CdnManner = "plain"  # how their files are sent, whatever `cdn` says of the post's parts
     without: Literal["", "video", "urls"] = ""  # what the page leaves out
     video_url: str = ""  # where the page sends for the video, instead of our CDN
     words: Words = Words()
@@ -80,6 +90,14 @@ SLIDES = tuple(f"slide-{n}" for n in range(1, 4))
 SLIDES_35 = tuple(f"slide35-{n:02}" for n in range(1, 36))
 SLIDES_WEBP = tuple(f"webp-{n}" for n in range(1, 4))
 VM, VT = "https://vm.tiktok.com", "https://vt.tiktok.com"
+RECOGNISED = Subtitles("captions-asr")
+TRANSLATED = Subtitles("captions-mt", "spa-ES", "MT")
+WRITTEN = Subtitles("captions-creator", source="")
+
+
+def captioned(number: int, *captions: Subtitles, cdn: CdnManner = "plain") -> Scenario:
+    """A spoken post with captions of which the page knows this."""
+    return Scenario(id=_id(number), clips=("speech",), captions=captions, caption_cdn=cdn)
 
 
 def _id(number: int) -> str:
@@ -103,7 +121,7 @@ SCENARIOS: dict[str, Scenario] = {
     "photo_silent": Scenario(id=_id(12), kind="photo", clips=SLIDES),
     "photo_webp": Scenario(id=_id(13), kind="photo", clips=(*SLIDES_WEBP, "sound")),
     "long": Scenario(id=_id(14), duration_s=3661),
-    "captions": Scenario(id=_id(15), clips=("speech",), captions=True),
+    "captions": captioned(15, RECOGNISED, TRANSLATED),
     "qualities": Scenario(
         id=_id(16),
         clips=("h264-1080",),
@@ -115,6 +133,20 @@ SCENARIOS: dict[str, Scenario] = {
     "hevc_mute": Scenario(
         id=_id(17), clips=("h264-540",), gears=(Gear("h264", 540), Gear("bytevc1", 720, mute=True))
     ),
+    # captions: the creator's beside others, in other formats, and with files that cannot be had
+    "captions_creator": captioned(100, WRITTEN, TRANSLATED),
+    "captions_both": captioned(101, RECOGNISED, WRITTEN),
+    "captions_foreign": captioned(102, Subtitles("captions-mt", "spa-ES", ""), RECOGNISED),
+    "captions_translated": captioned(103, TRANSLATED),
+    "captions_json": captioned(104, Subtitles("captions-json", source="", format="creator_caption")),
+    "captions_empty": captioned(105, Subtitles("captions-empty")),
+    "captions_huge": captioned(106, Subtitles("captions-huge")),
+    "captions_huge_untold": captioned(107, Subtitles("captions-huge"), cdn="chunked"),
+    "captions_404": captioned(108, RECOGNISED, cdn="404"),
+    "captions_html": captioned(109, RECOGNISED, cdn="html"),
+    "captions_dies": captioned(110, RECOGNISED, cdn="dies"),
+    "captions_dies_once": captioned(111, RECOGNISED, cdn="dies_once"),
+    "captions_silent": captioned(112, RECOGNISED, cdn="silent"),
     # short links
     "short_vm": Scenario(id=_id(20), kind="short", address=f"{VM}/ZMclip001/", target="video"),
     "short_vt": Scenario(id=_id(21), kind="short", address=f"{VT}/ZSclip002/", target="video"),

@@ -403,6 +403,50 @@ async def test_captions_are_webvtt_and_say_who_wrote_them(origin: Origin, visito
     assert [caption["Source"] for caption in item["video"]["subtitleInfos"]] == ["ASR", "MT"]
 
 
+async def test_captions_by_hand_name_no_source(origin: Origin, visitor: Visitor) -> None:
+    item, _ = await visitor.item("captions_both")
+    recognised, written = item["video"]["subtitleInfos"]
+    assert recognised["LanguageCodeName"] == written["LanguageCodeName"] == "eng-US"
+    assert "Source" not in written
+    async with visitor.ask(written["Url"]) as answer:
+        assert (await answer.read()).startswith(b"\xef\xbb\xbfWEBVTT - by hand\r\n")
+    assert origin.hits["media:captions-creator"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "head"),
+    [
+        ("captions_json", 200, b"{"), ("captions_empty", 200, b"WEBVTT\n"), ("captions_404", 404, b"no"),
+        ("captions_html", 200, b"<!DOCTYPE html>"), ("captions_huge", 200, b"WEBVTT\n\n"),
+        ("captions_huge_untold", 200, b"WEBVTT\n\n"),
+    ],
+)  # fmt: skip
+async def test_files_of_captions_have_faults_of_their_own(
+    origin: Origin, visitor: Visitor, name: str, status: int, head: bytes
+) -> None:
+    item, headers = await visitor.item(name)
+    async with visitor.ask(item["video"]["subtitleInfos"][0]["Url"]) as answer:
+        body = await answer.read()
+        assert (answer.status, body[: len(head)]) == (status, head)
+        assert (answer.content_length is None) == (name == "captions_huge_untold")
+        assert (len(body) > 1 << 20) == name.startswith("captions_huge")
+    async with visitor.ask(item["video"]["playAddr"], headers) as answer:
+        assert await answer.read() == origin.body(name)
+
+
+@pytest.mark.parametrize(("name", "deaths"), [("captions_dies", 2), ("captions_dies_once", 1)])
+async def test_captions_die_in_the_middle(origin: Origin, visitor: Visitor, name: str, deaths: int) -> None:
+    item, _ = await visitor.item(name)
+    dead = 0
+    for _ in range(2):
+        async with visitor.ask(item["video"]["subtitleInfos"][0]["Url"]) as answer:
+            try:
+                await answer.read()
+            except aiohttp.ClientError:
+                dead += 1
+    assert dead == deaths
+
+
 async def test_the_three_layouts_of_one_film(origin: Origin) -> None:
     first, last, fragmented = (
         origin.parts(name)[0] for name in ("video", "video_moov_last", "video_fragmented")

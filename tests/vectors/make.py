@@ -104,8 +104,10 @@ EVENTS: list[tuple[int | None, dict[str, Any]]] = [
             "speech": "ok",
         },
     ),
-    (0, INFO | {"language": None, "language_probability": None, "duration": 53.25, "source": "captions"}),
+    (0, INFO | {"language": None, "language_probability": None, "duration": 53.25}),
     (1, {"type": "error", "code": "SPEECH_FAILED", "message": "Recognising the speech failed twice."}),
+    (0, INFO | {"language_probability": None, "model": None, "source": "captions", "captions": "creator"}),
+    (1, {"type": "segment", "id": 0, "start": 0.5, "end": 2.25, "text": "By hand."}),
 ]
 
 

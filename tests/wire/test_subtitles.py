@@ -72,7 +72,7 @@ def test_the_webvtt_of_others_is_read() -> None:
         "00:00:06,000 --> 00:00:07,000\r\nlast"
     )
     assert subtitles.cues(file) == [
-        Cue(1.0, 2.5, "Hello there & you too second line"), Cue(6.0, 7.0, "last")
+        Cue(1.0, 2.5, "Hello there & you too\nsecond line"), Cue(6.0, 7.0, "last")
     ]  # fmt: skip
 
 

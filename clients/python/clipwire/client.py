@@ -20,6 +20,7 @@ from .parts import Answer
 
 Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
 Task = Literal["transcribe", "translate"]
+Source = Literal["auto", "captions", "speech"]
 
 REFUSAL_BYTES_MAX = 65_536
 
@@ -77,12 +78,20 @@ class Client:
 
     @asynccontextmanager
     async def transcribe(
-        self, url: str, *, language: str | None = None, task: Task = "transcribe", words: bool = False
+        self,
+        url: str,
+        *,
+        language: str | None = None,
+        task: Task = "transcribe",
+        words: bool = False,
+        source: Source = "auto",
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """The words of a post while they are recognised; iterating raises TranscriptFailed if that fails."""
         wish: dict[str, object] = {"url": url, "task": task, "words": words}
         if language is not None:
             wish["language"] = language
+        if source != "auto":
+            wish["source"] = source
         async with self._post("/transcribe", wish, accept="application/x-ndjson") as response:
             if response.content_type != "application/x-ndjson":
                 raise Malformed(f"the answer is {response.content_type}, not lines of events")

@@ -27,20 +27,24 @@ class Info(msgspec.Struct, frozen=True, tag_field="type", tag="info"):
     language: str | None
     language_probability: float | None
     duration: float | None
-    model: str
+    model: str | None  # None for captions
     source: str
+    captions: str | None = None  # who wrote them (recognised, translated, creator); None for speech
 
 
 class Segment(msgspec.Struct, frozen=True, tag_field="type", tag="segment"):
-    """A stretch of speech; times in seconds from the start of the sound; ids count from 0."""
+    """A stretch of speech; times in seconds from the start of the sound; ids count from 0.
+
+    What the model thought of it is None for captions.
+    """
 
     id: int
     start: float
     end: float
     text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
     words: tuple[Word, ...] | None = None  # None unless asked for
 
 
