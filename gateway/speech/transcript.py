@@ -113,6 +113,11 @@ class Transcript:
         return len(self._log)
 
     @property
+    def events(self) -> tuple[Logged, ...]:
+        """The log so far."""
+        return tuple(self._log)
+
+    @property
     def bytes(self) -> int:
         """About what it takes to keep."""
         return sum(len(line(event)) for event in self._log)

@@ -27,31 +27,37 @@ class Info(msgspec.Struct, frozen=True, tag_field="type", tag="info"):
     language: str | None
     language_probability: float | None
     duration: float | None
-    model: str
+    model: str | None  # None for captions
     source: str
+    captions: str | None = None  # who wrote them: recognised, translated or creator; None for speech
 
 
 class Segment(msgspec.Struct, frozen=True, tag_field="type", tag="segment"):
-    """A stretch of speech; times in seconds from the start of the sound; ids count from 0."""
+    """A stretch of speech; times in seconds from the start of the sound; ids count from 0.
+
+    What the model thought of it is None for captions.
+    """
 
     id: int
     start: float
     end: float
     text: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
     words: tuple[Word, ...] | None = None  # None unless asked for
 
 
 class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
-    """The transcript is whole. `speech` (none, low, ok) says how much of the sound was speech."""
+    """The transcript is whole. `speech` (none, low, ok) says how much of the sound was speech, and
+    `reasons` (silence, no_voice, little_voice, no_words) why that was not more."""
 
     segments: int
     duration: float
     text_sha256: str
     elapsed_ms: int
     speech: str
+    reasons: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
@@ -76,12 +82,12 @@ _decoder: msgspec.json.Decoder[Event | Failed] = msgspec.json.Decoder(Event | Fa
 
 
 class Parser:
-    """Push bytes, then pull events until None."""
+    """Push bytes, then pull events until None. `whole`: there is nothing to come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no line end before this place
-        self.whole = False
+        self.whole = whole
 
     def push(self, data: bytes) -> None:
         """Takes the next bytes of the body."""
