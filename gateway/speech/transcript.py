@@ -118,6 +118,11 @@ class Transcript:
         return self._segments[-1].end if self._segments else 0.0
 
     @property
+    def events(self) -> tuple[Logged, ...]:
+        """The log so far."""
+        return tuple(self._log)
+
+    @property
     def bytes(self) -> int:
         """About what it takes to keep."""
         return sum(len(line(event)) for event in self._log)

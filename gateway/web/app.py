@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from gateway.web import status
+from gateway.web import status, transcripts
 from gateway.web.dialects import ttsave
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
@@ -36,6 +36,9 @@ ROUTES = (
     Route("GET", "/media/{token}/{name}", media),
     Route("HEAD", "/media/{token}/{name}", media),
     Route("POST", "/transcribe", transcribe),
+    Route("GET", "/transcripts/{id}/events", transcripts.events),
+    Route("GET", "/transcripts/{id}.{form}", transcripts.file),
+    Route("GET", "/transcripts/{id}", transcripts.standing),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/", status.root),

@@ -1,10 +1,10 @@
-"""The two streamed answers: media parts, and the events of a transcript.
+"""The two streamed answers: media parts, and a transcript in one of its forms.
 
 Always: chunked on HTTP/1.1, closed at the end on HTTP/1.0; never compressed; a delimiter with its
 head is a chunk of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from aiohttp import HttpVersion11, web
@@ -15,10 +15,11 @@ from gateway.speech.transcripts import Transcript
 from gateway.web.interleave import interleaved
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import END
+from gateway.web.pulse import Pulse, beating
 from gateway.web.relay import Relay
-from gateway.wire import events as wire
 from gateway.wire import multipart as parts
-from gateway.wire.events import Failed, Logged
+from gateway.wire.events import Event, Failed
+from gateway.wire.forms import Form
 from gateway.wire.multipart import Part
 
 
@@ -44,36 +45,42 @@ async def multipart(
     return response
 
 
-async def transcript(request: web.Request, transcript: Transcript, form: str) -> web.StreamResponse:
-    """Follows a transcript's log. Its first event is waited for before the head, so that a failure
-    until then is a plain answer; later it is the last line."""
-    write = FORMS[form]
-    async with aclosing(transcript.follow()) as log:
-        number, event = await anext(log)
-        if isinstance(event, Failed):
+async def transcript(
+    request: web.Request,
+    transcript: Transcript,
+    form: Form,
+    *,
+    after: int = -1,
+    failure_is_news: bool = False,
+) -> web.StreamResponse:
+    """Follows a transcript's log from `after` + 1 on. The head waits for the first event or progress: a
+    failure until then is a plain answer; later it is told in the form, or breaks the connection.
+
+    `failure_is_news`: it is told in a form that has a place for it even if it is the first event.
+    """
+    write = form.writer()
+    log: AsyncGenerator[tuple[int | None, Event], None] = (
+        beating(transcript, after, Pulse()) if form.lines else transcript.follow(after)
+    )
+    async with aclosing(log) as events:
+        number, event = await anext(events)
+        if isinstance(event, Failed) and (form.breaks or not failure_is_news):
             raise errors.by_code(event.code, event.message)
-        headers = {"Content-Type": form, "Transcript-Id": transcript.id, "Cache-Control": "no-store"}
+        headers = {
+            "Content-Type": form.content_type, "Transcript-Id": transcript.id, "Cache-Control": "no-store",
+        }  # fmt: skip
         response = await _begun(request, headers)
         relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
-        await relay.write(write(event, number))
-        async for number, event in log:
+        await relay.write(write(event, number))  # the head goes with it, be it of no bytes
+        async for number, event in events:
             await relay.write(write(event, number))
-            if isinstance(event, Failed):
-                request[END] = event.code
-        await relay.end()
+    if isinstance(event, Failed):
+        if form.breaks:
+            await relay.emptied()  # what came before is right, and not lost
+            raise errors.by_code(event.code, event.message)
+        request[END] = event.code
+    await relay.end()
     return response
-
-
-def _line(event: Logged, number: int) -> bytes:
-    return wire.line(event)
-
-
-# the media types a transcript is streamed in; the first is the one for those who do not ask
-FORMS: dict[str, Callable[[Logged, int], bytes]] = {
-    "application/x-ndjson": _line,
-    "text/event-stream": wire.sse,
-}
-SHORT_FORMS = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
 
 
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:

@@ -106,6 +106,12 @@ def kind(event: Event) -> str:
     return tag
 
 
+def fields(event: Event, *but: str) -> dict[str, object]:
+    """What an event tells, without its `type`, and `but` some of it."""
+    told: dict[str, object] = msgspec.to_builtins(event)
+    return {name: value for name, value in told.items() if name not in ("type", *but)}
+
+
 def text_of(segments: list[Segment]) -> str:
     """The transcript's text: the segments' texts, stripped, joined by one space."""
     return " ".join(text for segment in segments if (text := segment.text.strip()))

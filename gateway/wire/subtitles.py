@@ -1,4 +1,4 @@
-"""Segments to WebVTT, SubRip and plain text, and WebVTT to cues. Pure.
+"""Segments to WebVTT and SubRip, and WebVTT to cues. Pure.
 
 Always: what was written up to any segment is a file of its own; no text can end its cue.
 """
@@ -39,11 +39,6 @@ def srt(segment: Segment) -> str:
     start, end = _times(segment)
     text = _flat(segment.text).replace("-->", "-- >")
     return f"{segment.id + 1}\n{_stamp(start, ',')} --> {_stamp(end, ',')}\n{text}\n\n"
-
-
-def txt(segment: Segment) -> str:
-    """A segment as a line."""
-    return _flat(segment.text) + "\n"
 
 
 def cues(file: str) -> list[Cue]:

@@ -698,6 +698,89 @@ async def test_words_come_when_asked_for() -> None:
     assert seen == [("/transcribe", "application/x-ndjson", told)]
 
 
+async def test_captions_and_reasons_are_told_by_newer_gateways_only() -> None:
+    async def found(body: bytes) -> list[Event]:
+        async with transcribing(stand_in.lines(body)) as events:
+            return [event async for event in events]
+
+    newer = load.events()[6:]
+    info, segment, end = await found(newer[0].line + newer[1].line + newer[4].line)
+    assert isinstance(info, Info)
+    assert (info.model, info.source, info.captions) == (None, "captions", "creator")
+    assert isinstance(segment, Segment)
+    assert (segment.avg_logprob, segment.no_speech_prob, segment.compression_ratio) == (None, None, None)
+    assert isinstance(end, End)
+    assert (end.speech, end.reasons) == ("none", ("silence",))
+    info, segment, end = await found(told("info", "segment", "end"))
+    assert isinstance(info, Info)
+    assert info.captions is None
+    assert isinstance(end, End)
+    assert end.reasons == ()
+
+
+async def test_only_what_is_asked_for_is_sent() -> None:
+    seen: list[Any] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(await request.json())
+        return await stand_in.lines(told("info", "end"))(request)
+
+    async with gateway(answer) as url, Client(url) as client:
+        async with client.transcribe(URL) as events:
+            assert len([event async for event in events]) == 2
+        async with client.transcribe(URL, source="captions", prompt="Names: Ann.") as events:
+            assert len([event async for event in events]) == 2
+    plain = {"url": URL, "task": "transcribe", "words": False}
+    assert seen == [plain, plain | {"source": "captions", "prompt": "Names: Ann."}]
+
+
+@pytest.mark.parametrize(
+    ("after", "query"), [({}, ""), ({"after": -1}, ""), ({"after": 0}, "after=0"), ({"after": 7}, "after=7")]
+)
+async def test_a_transcript_is_followed_by_its_id(after: dict[str, int], query: str) -> None:
+    seen: list[Any] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(
+            (request.method, request.raw_path, request.headers["Accept"], request.headers["X-API-Key"])
+        )
+        return await stand_in.lines(told("segment", "progress", "end"))(request)
+
+    async with (
+        gateway(answer) as url,
+        Client(url, key="secret") as client,
+        client.follow("n2GP/é", **after) as events,
+    ):
+        assert [type(event) async for event in events] == [Segment, Progress, End]
+    path = "/transcripts/n2GP%2F%C3%A9/events" + (f"?{query}" if query else "")
+    assert seen == [("GET", path, "application/x-ndjson", "secret")]
+
+
+async def test_a_transcript_of_which_all_has_come_has_no_more_events() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async with gateway(answer) as url, Client(url) as client, client.follow("n2GP", after=9) as events:
+        assert [event async for event in events] == []
+
+
+async def test_a_transcript_that_is_gone_is_refused_and_one_that_failed_raises() -> None:
+    async def gone(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"code": "NOT_FOUND", "message": "no"}}, status=404)
+
+    async with gateway(gone) as url, Client(url) as client:
+        with pytest.raises(Refused) as caught:
+            async with client.follow("n2GP"):
+                pass
+    assert caught.value.code == "NOT_FOUND"
+    for body, failure in ((told("error"), TranscriptFailed), (told("segment"), Cut)):
+        async with gateway(stand_in.lines(body)) as url, Client(url) as client:
+            with pytest.raises(failure):
+                async with client.follow("n2GP", after=0) as events:
+                    async for _ in events:
+                        pass
+
+
 async def test_an_event_is_told_while_the_next_is_not_there() -> None:
     go_on = asyncio.Event()
 
@@ -753,6 +836,9 @@ async def test_the_examples_of_the_readme_are_true(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            assert request.path_qs == "/transcripts/3f/events?after=1"
+            return await stand_in.lines(told("segment", "end"))(request)
         wish = await request.json()
         assert wish["url"] == URL
         if request.path == "/transcribe":
@@ -765,6 +851,7 @@ async def test_the_examples_of_the_readme_are_true(
     async with gateway(answer) as url:
         await names["save"](url, URL, tmp_path)
         await names["words"](url, URL)
+        await names["rest"](url, "3f", 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp3"]
     assert "Hello there." in capsys.readouterr().out
 

@@ -72,6 +72,7 @@ INFO = {
     "model": "base",
     "source": "speech",
 }
+CAPTIONS = {"source": "captions", "captions": "creator"}
 NUMBERS = {"avg_logprob": -0.3, "no_speech_prob": 0.01, "compression_ratio": 1.4}
 EVENTS: list[tuple[int | None, dict[str, Any]]] = [
     (None, {"type": "progress", "position": 2, "wait_s": 4.5, "bytes": 0, "bytes_total": None}),
@@ -104,10 +105,22 @@ EVENTS: list[tuple[int | None, dict[str, Any]]] = [
             "speech": "ok",
         },
     ),
-    (0, INFO | {"language": None, "language_probability": None, "duration": 53.25}),
-    (1, {"type": "error", "code": "SPEECH_FAILED", "message": "Recognising the speech failed twice."}),
-    (0, INFO | {"language_probability": None, "model": None, "source": "captions", "captions": "creator"}),
-    (1, {"type": "segment", "id": 0, "start": 0.5, "end": 2.25, "text": "By hand."}),
+    (0, INFO | {"language_probability": None, "duration": 53.25, "model": None, **CAPTIONS}),
+    (1, {"type": "segment", "id": 0, "start": 0.5, "end": 2.0, "text": "Written by others."}),
+    (2, {"type": "error", "code": "SPEECH_FAILED", "message": "Recognising the speech failed twice."}),
+    (0, INFO | {"language": None, "language_probability": None, "duration": 12.0}),
+    (
+        1,
+        {
+            "type": "end",
+            "segments": 0,
+            "duration": 12.0,
+            "text_sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "elapsed_ms": 300,
+            "speech": "none",
+            "reasons": ["silence"],
+        },
+    ),
 ]
 
 

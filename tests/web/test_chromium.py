@@ -1,4 +1,4 @@
-"""A rendered slideshow, played by a real browser from its beginning to its end."""
+"""What a real browser makes of it: a rendered slideshow is played, a transcript is followed."""
 
 import asyncio
 import io
@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ import av
 import numpy as np
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from gateway.web.app import application
+from gateway.web.middleware import break_off
 from gateway.wire import multipart
 from tests.web.conftest import Front
+from tests.web.script import END, INFO, Script, segment
 
 PLAY_S_MAX = 60
 NEAR = 12  # of 255: two decoders, one after a round of JPEG, and a browser's own colours
@@ -44,6 +48,16 @@ const once = (what) => new Promise((done, no) => {
   } catch (error) { said.error = String(error); }
   await fetch("/said", {method: "POST", body: JSON.stringify(said)});
 })();
+</script>"""
+
+FOLLOWS = """<!doctype html><script>
+const numbers = [], source = new EventSource("PATH");
+for (const kind of ["info", "segment", "end"])
+  source.addEventListener(kind, (event) => numbers.push(event.lastEventId));
+source.onerror = () => {
+  if (source.readyState === EventSource.CLOSED)
+    fetch("/said", {method: "POST", body: JSON.stringify({numbers})});
+};
 </script>"""
 
 
@@ -75,6 +89,42 @@ async def test_a_slideshow_plays_to_its_end(
     for photo, colours in zip(front.origin.parts("photo3"), said["colours"], strict=False):
         seen = np.array(colours, dtype=float).reshape(8, 8, 4)[..., :3]
         assert abs(seen - shrunk(photo)).mean() < NEAR
+
+
+async def test_an_event_source_goes_on_where_it_was_cut_and_stops_at_the_end(
+    front: Front, chromium: str, tmp_path: Path
+) -> None:
+    script = Script(front.gateway.transcripts)
+    script.say(INFO, segment(0))
+    said: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    asked: list[tuple[str | None, int]] = []
+
+    async def page(request: web.Request) -> web.Response:
+        text = FOLLOWS.replace("PATH", f"{script.path}/events")
+        return web.Response(text=text, content_type="text/html")
+
+    async def hear(request: web.Request) -> web.Response:
+        said.set_result(await request.json())
+        return web.Response()
+
+    async def watch(request: web.Request, response: web.StreamResponse) -> None:
+        if request.path.endswith("/events"):
+            asked.append((request.headers.get("Last-Event-ID"), response.status))
+            if len(asked) == 1:
+                asyncio.get_running_loop().call_later(0.5, break_off, request)
+            elif len(asked) == 2:
+                script.say(segment(1), END)
+
+    app = application(front.gateway)
+    app.add_routes([web.get("/page", page), web.post("/said", hear)])
+    app.on_response_prepare.append(watch)
+    # somebody else stays, or the transcript would end with its only reader
+    async with aclosing(script.transcript.follow()) as staying, TestServer(app) as server:
+        await anext(staying)
+        async with browser(chromium, str(server.make_url("/page")), tmp_path), asyncio.timeout(PLAY_S_MAX):
+            assert await said == {"numbers": ["0", "1", "2", "3"]}
+    assert [status for _, status in asked] == [200, 200, 204]
+    assert [last for last, _ in asked] in ([None, "1", "3"], [None, "0", "3"], [None, None, "3"])
 
 
 def shrunk(photo: bytes) -> Any:

@@ -24,16 +24,19 @@ def maybe(some: st.SearchStrategy[float]) -> st.SearchStrategy[float | None]:
 
 words = st.builds(Word, start=floats, end=floats, word=texts, probability=floats)
 segments = st.builds(
-    Segment, id=counts, start=floats, end=floats, text=texts, avg_logprob=floats, no_speech_prob=floats,
-    compression_ratio=floats, words=st.none() | st.lists(words, max_size=4).map(tuple),
+    Segment, id=counts, start=floats, end=floats, text=texts, avg_logprob=maybe(floats),
+    no_speech_prob=maybe(floats), compression_ratio=maybe(floats),
+    words=st.none() | st.lists(words, max_size=4).map(tuple),
 )  # fmt: skip
 infos = st.builds(
     Info, id=texts, language=st.none() | texts, language_probability=maybe(floats), duration=maybe(floats),
-    model=texts, source=st.sampled_from(["speech", "captions"]),
+    model=st.none() | texts, source=st.sampled_from(["speech", "captions"]),
+    captions=st.sampled_from([None, "recognised", "translated", "creator"]),
 )  # fmt: skip
 ends = st.builds(
     End, segments=counts, duration=floats, text_sha256=texts, elapsed_ms=counts,
     speech=st.sampled_from(["none", "low", "ok"]),
+    reasons=st.lists(st.sampled_from(["silence", "no_voice"])).map(tuple),
 )  # fmt: skip
 progresses = st.builds(
     Progress, position=counts, wait_s=maybe(floats), bytes=counts, bytes_total=st.none() | counts

@@ -21,7 +21,6 @@ def test_a_cue_has_its_times_and_cannot_be_ended_by_its_text() -> None:
     one = segment(0, 3661.5, 3663.0421, "a < b --> c & d\n\nnext")
     assert subtitles.vtt(one) == "01:01:01.500 --> 01:01:03.042\na &lt; b --&gt; c &amp; d next\n\n"
     assert subtitles.srt(one) == "1\n01:01:01,500 --> 01:01:03,042\na < b -- > c & d next\n\n"
-    assert subtitles.txt(one) == "a < b --> c & d next\n"
 
 
 def test_a_cue_lasts_at_least_a_moment() -> None:

@@ -1,6 +1,6 @@
 """Client of a clipwire gateway: media parts and live transcripts as async iterators."""
 
-from .client import Client, Mode, Task
+from .client import Client, Mode, Source, Task
 from .errors import ClipwireError, Cut, Malformed, Refused, TranscriptFailed, Unreachable
 from .events import End, Event, Info, Progress, Segment, Word
 from .parts import Answer, Part
@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Refused",
     "Segment",
+    "Source",
     "Task",
     "TranscriptFailed",
     "Unreachable",

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Literal
+from urllib.parse import quote
 
 import aiohttp
 
@@ -21,6 +22,8 @@ from .parts import Answer
 Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
 Task = Literal["transcribe", "translate"]
 Source = Literal["auto", "captions", "speech"]
+
+LINES = "application/x-ndjson"
 
 REFUSAL_BYTES_MAX = 65_536
 
@@ -84,19 +87,30 @@ class Client:
         language: str | None = None,
         task: Task = "transcribe",
         words: bool = False,
-        source: Source = "auto",
+        source: Source | None = None,
+        prompt: str | None = None,
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """The words of a post while they are recognised; iterating raises TranscriptFailed if that fails."""
         wish: dict[str, object] = {"url": url, "task": task, "words": words}
-        if language is not None:
-            wish["language"] = language
-        if source != "auto":
-            wish["source"] = source
-        async with self._post("/transcribe", wish, accept="application/x-ndjson") as response:
-            if response.content_type != "application/x-ndjson":
-                raise Malformed(f"the answer is {response.content_type}, not lines of events")
-            async with aclosing(_events(Body(response.content, events.Parser()))) as found:
-                yield found
+        # only what is asked for: an older gateway may not know the rest
+        asked = {"language": language, "source": source, "prompt": prompt}
+        wish |= {name: value for name, value in asked.items() if value is not None}
+        async with self._post("/transcribe", wish, accept=LINES) as response, _told(response) as found:
+            yield found
+
+    @asynccontextmanager
+    async def follow(self, transcript: str, after: int = -1) -> AsyncIterator[AsyncIterator[Event]]:
+        """A transcript that runs or is kept, by the `id` of its Info, without its first `after` + 1 events.
+
+        All events but Progress count. There are none if `after` is the last one; then, and only then,
+        there is no End.
+        """
+        path = f"/transcripts/{quote(transcript, safe='')}/events" + (f"?after={after}" if after >= 0 else "")
+        async with (
+            self._answer("GET", self._url + path, {"Accept": LINES}, (200, 204)) as response,
+            _told(response) as found,
+        ):
+            yield found
 
     def _post(
         self, path: str, wish: dict[str, object] | dict[str, str] | None, accept: str = "*/*"
@@ -144,6 +158,16 @@ class Client:
                     request_id=response.headers.get("X-Request-Id"),
                 )
             yield response
+
+
+@asynccontextmanager
+async def _told(response: aiohttp.ClientResponse) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of an answer."""
+    nothing = response.status == 204
+    if not nothing and response.content_type != LINES:
+        raise Malformed(f"the answer is {response.content_type}, not lines of events")
+    async with aclosing(_events(Body(response.content, events.Parser(whole=nothing)))) as found:
+        yield found
 
 
 async def _events(body: Body[Event | events.Failed]) -> AsyncGenerator[Event, None]:

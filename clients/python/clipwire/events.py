@@ -29,7 +29,7 @@ class Info(msgspec.Struct, frozen=True, tag_field="type", tag="info"):
     duration: float | None
     model: str | None  # None for captions
     source: str
-    captions: str | None = None  # who wrote them (recognised, translated, creator); None for speech
+    captions: str | None = None  # who wrote them: recognised, translated or creator; None for speech
 
 
 class Segment(msgspec.Struct, frozen=True, tag_field="type", tag="segment"):
@@ -49,13 +49,15 @@ class Segment(msgspec.Struct, frozen=True, tag_field="type", tag="segment"):
 
 
 class End(msgspec.Struct, frozen=True, tag_field="type", tag="end"):
-    """The transcript is whole. `speech` (none, low, ok) says how much of the sound was speech."""
+    """The transcript is whole. `speech` (none, low, ok) says how much of the sound was speech, and
+    `reasons` (silence, no_voice, little_voice, no_words) why that was not more."""
 
     segments: int
     duration: float
     text_sha256: str
     elapsed_ms: int
     speech: str
+    reasons: tuple[str, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
@@ -80,12 +82,12 @@ _decoder: msgspec.json.Decoder[Event | Failed] = msgspec.json.Decoder(Event | Fa
 
 
 class Parser:
-    """Push bytes, then pull events until None."""
+    """Push bytes, then pull events until None. `whole`: there is nothing to come."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no line end before this place
-        self.whole = False
+        self.whole = whole
 
     def push(self, data: bytes) -> None:
         """Takes the next bytes of the body."""
