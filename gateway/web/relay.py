@@ -41,6 +41,19 @@ class Relay:
         async with asyncio.timeout(self._stall_s):
             await self._response.write_eof()
 
+    async def emptied(self) -> None:
+        """Waits until all that was written is with the kernel; then the socket is free. Raises as `write`."""
+        transport = self._request.transport
+        if transport is None:
+            raise ConnectionResetError("the client left")
+        transport.set_write_buffer_limits(high=0)
+        async with asyncio.timeout(self._stall_s):
+            while transport.get_write_buffer_size():
+                if transport.is_closing():
+                    raise ConnectionResetError("the client left")
+                await self._request.writer.drain()
+                await asyncio.sleep(0)
+
     async def spool(self, spool: Spool, start: int = 0, end: int | None = None) -> None:
         """Sends the spool's bytes from `start` to `end`, or to its end, while it may still be growing.
 
@@ -53,7 +66,7 @@ class Relay:
             await self._copied(spool, start, end)
             return
         with self._socket(transport) as sock:
-            await self._emptied(transport)
+            await self.emptied()
             at = start
             lead = b""
             async for size in spool.ready(start, end, CHUNK_BYTES_MAX):
@@ -71,16 +84,6 @@ class Relay:
     async def _copied(self, spool: Spool, start: int, end: int | None) -> None:
         async for chunk in spool.chunks(start, end):
             await self.write(chunk)
-
-    async def _emptied(self, transport: asyncio.Transport) -> None:
-        """Waits until aiohttp's bytes are with the kernel; then the socket is ours until we return."""
-        transport.set_write_buffer_limits(high=0)
-        async with asyncio.timeout(self._stall_s):
-            while transport.get_write_buffer_size():
-                if transport.is_closing():
-                    raise ConnectionResetError("the client left")
-                await self._request.writer.drain()
-                await asyncio.sleep(0)
 
     @contextmanager
     def _socket(self, transport: asyncio.Transport) -> Iterator[socket.socket]:

@@ -1,4 +1,4 @@
-"""POST /transcribe: the words of a post, while they are recognised."""
+"""POST /transcribe: the words of a post, or of media in the body, while they are recognised."""
 
 import re
 from fnmatch import fnmatchcase
@@ -7,9 +7,9 @@ from aiohttp import web
 
 from gateway.errors import BadRequest, GatewayError, NotImplementedHere
 from gateway.speech.transcripts import Options
-from gateway.web import params, stream
+from gateway.web import params, stream, upload
 from gateway.web.keys import GATEWAY
-from gateway.web.params import TranscribeWish
+from gateway.web.params import SpeechWish, TranscribeWish
 
 
 class NotAcceptable(GatewayError):
@@ -21,11 +21,45 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     """Finds the post and follows the transcript of what is heard in it."""
     gateway = request.app[GATEWAY]
     form = _form(request)
+    if upload.sent(request):
+        return await _uploaded(request, form)
     wish = await params.body(request, TranscribeWish, gateway.settings)
     _check(wish, gateway.settings.model)
     post = await gateway.extractor.find(wish.url)
     options = Options(language=wish.language, task=wish.task, words=wish.words, prompt=wish.prompt)
     return await stream.transcript(request, gateway.transcript(post, options), form)
+
+
+async def _uploaded(request: web.Request, form: str) -> web.StreamResponse:
+    """Follows the transcript of the media in the body, which may still be arriving.
+
+    Where options are known before a form's file, the words need not wait for the fields after it.
+    """
+    gateway = request.app[GATEWAY]
+    names = SpeechWish.model_fields.keys()
+    _of_upload(request, {}, gateway.settings.model)  # faults of the query need no body
+    async with upload.received(request, names) as body:
+        if not upload.is_form(request) or body.fields or names & request.query.keys():
+            body.seal()
+        else:
+            await body.whole()
+        options = _of_upload(request, body.fields, gateway.settings.model)
+        return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
+
+
+def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -> Options:
+    """What the query and the fields of a form say."""
+    wish = params.fields(SpeechWish, dict(request.query), {name: all_[-1] for name, all_ in fields.items()})
+    if wish.source == "captions":
+        raise BadRequest("An upload has no captions; leave `source` out.")
+    _check(wish, model)
+    return Options(
+        language=wish.language,
+        task=wish.task,
+        words=wish.words,
+        prompt=wish.prompt,
+        hotwords=wish.hotwords,
+    )
 
 
 def _form(request: web.Request) -> str:
@@ -52,7 +86,7 @@ def _wish(accepted: str) -> tuple[float, str]:
         return 0.0, kind
 
 
-def _check(wish: TranscribeWish, model: str) -> None:
+def _check(wish: SpeechWish, model: str) -> None:
     if wish.model not in (None, model):
         raise BadRequest("This server recognises speech with another model; leave `model` out.")
     if wish.source == "captions":
