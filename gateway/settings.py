@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         120, gt=0, description="A client that takes no byte for so long is disconnected."
     )
     body_s: float = Field(20, gt=0, le=600, description="Deadline for a whole JSON request body.")
+    upload_bytes_max: int = Field(512 << 20, ge=1024, description="Largest request body of media.")
+    upload_s: float = Field(1800, gt=0, description="Deadline for a whole request body of media.")
+    upload_stall_s: float = Field(
+        30, gt=0, le=600, description="A request body of media without a byte for so long has failed."
+    )
 
     # what it keeps
     data_dir: Path = Field(default_factory=_data_dir, description="Folder for models, spools and the secret.")
@@ -86,7 +91,7 @@ class Settings(BaseSettings):
     caption_s: float = Field(10, gt=0, le=300, description="Deadline for the file of a post's captions.")
     video_duration_max: float = Field(
         3600, gt=0, validation_alias=_also("VIDEO_DURATION_MAX", "MAX_VIDEO_DURATION"),
-        description="Longest post in seconds, for every route.",
+        description="Longest post or upload in seconds, for every route.",
     )  # fmt: skip
     renders: int = Field(2, ge=1, le=64, description="Slideshows rendered at once, each in a process.")
     render_s: float = Field(60, gt=0, le=600, description="Deadline of one render, and of the wait for it.")

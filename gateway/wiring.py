@@ -1,16 +1,16 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 
 import structlog
 
 from gateway import secret
-from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, VideoTooLong
 from gateway.media import links
-from gateway.media.audio import Decoders
+from gateway.media.audio import RATE, Decoders
 from gateway.media.canary import Canary
 from gateway.media.captions import Source, caption, cues
 from gateway.media.dial import Dial
@@ -21,7 +21,7 @@ from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
 from gateway.media.slideshow import Slideshows
 from gateway.media.spool import Spool
-from gateway.media.spools import Spools
+from gateway.media.spools import Fill, Spools
 from gateway.media.upstream import Upstreams
 from gateway.settings import Settings
 from gateway.speech import models
@@ -32,6 +32,7 @@ from gateway.tasks import Background
 from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
+SAMPLE_BYTES = 2
 
 log = structlog.get_logger()
 
@@ -191,16 +192,37 @@ class Gateway:
             raise UpstreamTimeout("The site sent the captions too slowly.") from None
         return await asyncio.to_thread(cues, file, post.duration_s)
 
-    def sound(self, opened: Callable[[], AbstractAsyncContextManager[Spool]]) -> Sound:
-        """What is heard in a spool, which is opened whenever it is needed."""
+    @asynccontextmanager
+    async def upload(self, key: Hashable, fill: Fill) -> AsyncIterator[Spool]:
+        """A caller's own media as a spool; they are kept no longer than somebody reads them."""
+        async with self.spools.open(("upload", key), fill) as spool:
+            spool.passing = True
+            yield spool
+
+    def uploaded(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
+        """The transcript of what is heard in a caller's own media. Raises Busy, NotReady."""
+        sound = self.sound(lambda: self.upload(key, fill), longest_s=self.settings.video_duration_max)
+        return self.transcripts.join(("upload", key), options, sound, duration=None)
+
+    def sound(
+        self, opened: Callable[[], AbstractAsyncContextManager[Spool]], *, longest_s: float | None = None
+    ) -> Sound:
+        """What is heard in a spool, which is opened whenever it is needed.
+
+        `longest_s`: how much of it is decoded at the most, where no page has told how long it is.
+        """
         open_: list[Spool] = []
 
         async def samples() -> AsyncGenerator[bytes, None]:
             async with opened() as spool:
                 open_.append(spool)
                 await spool.begun()
+                heard = 0
                 async with aclosing(self.decoders.samples(spool)) as chunks:
                     async for chunk in chunks:
+                        heard += len(chunk)
+                        if longest_s is not None and heard > longest_s * RATE * SAMPLE_BYTES:
+                            raise VideoTooLong("The sound is longer than this server accepts.")
                         yield chunk
 
         async def digest() -> str:

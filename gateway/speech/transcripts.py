@@ -68,6 +68,13 @@ class Transcripts:
             return _RETRY_S
         return min(_RETRY_S_MAX, max(1, math.ceil(min(left) * len(left) / speed)))
 
+    def check(self) -> None:
+        """Raises NotReady or Busy where a new transcript would be refused now."""
+        if not self._pool.ready:
+            restarting = "The speech workers are being started again. Try again in a moment."
+            raise NotReady(restarting if self._pool.model else None, retry_after_s=_RETRY_S)
+        self._check_room()
+
     def join(self, key: Hashable, options: Options, sound: Sound, *, duration: float | None) -> Transcript:
         """The transcript of this sound and these options: a running one, one that is kept, or a new one.
 
@@ -78,10 +85,7 @@ class Transcripts:
         there = self._kept.named((key, options))
         if there is not None:
             return there
-        if not self._pool.ready:
-            restarting = "The speech workers are being started again. Try again in a moment."
-            raise NotReady(restarting if self._pool.model else None, retry_after_s=_RETRY_S)
-        self._check_room()
+        self.check()
         listening = Listening(sound, self._detector, self._thread)
         work = Recognition(options, listening, self._pool, duration=duration, ahead=self._ahead)
 

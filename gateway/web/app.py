@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from gateway.web import status, transcripts
-from gateway.web.dialects import ttsave
+from gateway.web import params, status, transcripts
+from gateway.web.dialects import openai, ttsave
+from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
 from gateway.web.media import media
@@ -22,6 +23,7 @@ class Route(msgspec.Struct, frozen=True):
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     dialect: Dialect = NATIVE
+    uploads: bool = False  # takes bodies of media, which may be refused before they come
 
 
 ROUTES = (
@@ -35,17 +37,21 @@ ROUTES = (
     Route("GET", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("GET", "/media/{token}/{name}", media),
     Route("HEAD", "/media/{token}/{name}", media),
-    Route("POST", "/transcribe", transcribe),
+    Route("POST", "/transcribe", transcribe, uploads=True),
     Route("GET", "/transcripts/{id}/events", transcripts.events),
     Route("GET", "/transcripts/{id}.{form}", transcripts.file),
     Route("GET", "/transcripts/{id}", transcripts.standing),
+    Route("POST", "/v1/audio/transcriptions", openai.transcriptions, OPENAI, uploads=True),
+    Route("POST", "/v1/audio/translations", openai.translations, OPENAI, uploads=True),
+    Route("GET", "/v1/models", openai.models, OPENAI),
+    Route("GET", "/v1/models/{model}", openai.model, OPENAI),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/", status.root),
 )
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
-_BRANCHES = {"/api/v3/": TTSAVE}
+_BRANCHES = {"/api/v3/": TTSAVE, "/v1/": OPENAI}
 
 
 def application(gateway: Gateway) -> web.Application:
@@ -58,7 +64,8 @@ def application(gateway: Gateway) -> web.Application:
     app[OPEN] = Requests()
     app.on_response_prepare.append(remember_head)
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        expect = params.expect if route.uploads else None
+        app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
     return app
 
 

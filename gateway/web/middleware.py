@@ -29,6 +29,7 @@ HEAD = web.RequestKey("head", web.StreamResponse)  # the prepared answer, once i
 END = web.RequestKey("end", str)  # how a stream ended, where the status does not tell
 ID = web.RequestKey("request_id", str)
 SENT = web.RequestKey("sent", int)  # bytes of a stream's body, framing included
+WAITING = web.RequestKey("waiting", bool)  # whether the client sends its body only once it is told to
 
 log = structlog.get_logger()
 
@@ -152,6 +153,9 @@ async def remember_head(request: web.Request, response: web.StreamResponse) -> N
     if request.app[OPEN].breaking and not isinstance(response, web.Response):
         raise Busy("The server is stopping.")
     request[HEAD] = response
+    if request.get(WAITING):
+        response.force_close()  # its body may never come, or be what comes next
+        response.headers["Connection"] = "close"
     response.headers["Server"] = "clipwire"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Request-Id"] = request.get(ID) or secrets.token_hex(8)

@@ -1,10 +1,11 @@
 """What callers may ask for: request bodies and queries to values, or one error that names each fault."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +13,9 @@ from pydantic_core import PydanticCustomError
 from gateway.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
 from gateway.settings import Settings
 from gateway.speech.languages import CODES
+from gateway.web.middleware import WAITING
+
+FRAMING = "The body's framing is broken."
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,12 +30,11 @@ class Invalid(BadRequest):
         )
 
 
-class TranscribeWish(BaseModel):
-    """The body of POST /transcribe."""
+class SpeechWish(BaseModel):
+    """What may be wished of a transcript; beside media in the body, by the query or by a form."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    url: str = Field(min_length=1, max_length=4096)
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     words: bool = False
@@ -50,11 +53,34 @@ class TranscribeWish(BaseModel):
         return code
 
 
+class TranscribeWish(SpeechWish):
+    """The JSON body of POST /transcribe."""
+
+    url: str = Field(min_length=1, max_length=4096)
+
+
+async def expect(request: web.Request) -> None:
+    """For routes that may refuse a body before it comes: `go_on` tells the client to send it."""
+    if request.version < HttpVersion11:
+        return
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    request[WAITING] = True
+
+
+async def go_on(request: web.Request) -> None:
+    """The body is wanted: tells a client that waits to be told."""
+    if request.get(WAITING):
+        request[WAITING] = False
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer has been sent
+
+
 async def body(request: web.Request, model: type[Model], settings: Settings) -> Model:
     """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedBody
+    check_encoding(request)
     try:
+        await go_on(request)
         async with asyncio.timeout(settings.body_s):
             data = await request.read()
     except TimeoutError:
@@ -62,18 +88,46 @@ async def body(request: web.Request, model: type[Model], settings: Settings) -> 
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge from None
     except (web.RequestPayloadError, HttpProcessingError):
-        raise Invalid([_fault((), "The body's framing is broken.", "framing")]) from None
+        raise Invalid([fault((), FRAMING, "framing")]) from None
     try:
-        fields = orjson.loads(data)
+        sent = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Invalid([_fault((), f"The body is not JSON: {error.msg}", "json_invalid")]) from None
-    if not isinstance(fields, dict):
-        raise Invalid([_fault((), "The body should be a JSON object.", "dict_type")])
+        raise Invalid([fault((), f"The body is not JSON: {error.msg}", "json_invalid")]) from None
+    if not isinstance(sent, dict):
+        raise Invalid([fault((), "The body should be a JSON object.", "dict_type")])
     try:
-        return model.model_validate(fields)
+        return model.model_validate(sent)
     except ValidationError as error:
-        raise Invalid([_fault(one["loc"], one["msg"], one["type"]) for one in error.errors()]) from None
+        raise Invalid([fault(one["loc"], one["msg"], one["type"]) for one in error.errors()]) from None
 
 
-def _fault(at: tuple[int | str, ...], text: str, kind: str) -> dict[str, Any]:
-    return {"loc": ["body", *at], "msg": text, "type": kind}
+def fields(model: type[Model], query: Mapping[str, object], form: Mapping[str, object]) -> Model:
+    """A query's and a form's fields as a value, where `true` and `0.5` are words. Raises Invalid.
+
+    An empty one counts as missing; the form's is stronger.
+    """
+    there = {name: value for name, value in {**query, **form}.items() if value != ""}
+    try:
+        return model.model_validate(there, strict=False)
+    except ValidationError as error:
+        raise Invalid(
+            [
+                fault(one["loc"], one["msg"], one["type"], where=_where(one["loc"], query, form))
+                for one in error.errors()
+            ]
+        ) from None
+
+
+def _where(at: tuple[int | str, ...], query: Mapping[str, object], form: Mapping[str, object]) -> str:
+    return "query" if at and at[0] in query and at[0] not in form else "body"
+
+
+def check_encoding(request: web.Request) -> None:
+    """Raises UnsupportedBody for a body that is compressed."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedBody
+
+
+def fault(at: tuple[int | str, ...], text: str, kind: str, *, where: str = "body") -> dict[str, Any]:
+    """One entry of Invalid."""
+    return {"loc": [where, *at], "msg": text, "type": kind}

@@ -32,7 +32,7 @@ async def multipart(
     words: Transcript | None = None,
 ) -> web.StreamResponse:
     """Sends each spool as a part, at this client's speed, while it may still be growing; `words` between."""
-    response = await _begun(request, {"Content-Type": parts.content_type(boundary), "Content-Meta": meta})
+    response = await begun(request, {"Content-Type": parts.content_type(boundary), "Content-Meta": meta})
     relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
     if words is not None:
         await interleaved(relay, files, words, boundary=boundary)
@@ -69,7 +69,7 @@ async def transcript(
         headers = {
             "Content-Type": form.content_type, "Transcript-Id": transcript.id, "Cache-Control": "no-store",
         }  # fmt: skip
-        response = await _begun(request, headers)
+        response = await begun(request, headers)
         relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
         await relay.write(write(event, number))  # the head goes with it, be it of no bytes
         async for number, event in events:
@@ -83,7 +83,8 @@ async def transcript(
     return response
 
 
-async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+async def begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+    """An answer whose head is on its way and whose length nobody knows yet."""
     response = web.StreamResponse(headers={**headers, "X-Accel-Buffering": "no"})
     if request.version >= HttpVersion11:
         response.enable_chunked_encoding()

@@ -1,31 +1,59 @@
-"""POST /transcribe: the words of a post, while they are recognised."""
+"""POST /transcribe: the words of a post, or of media in the body, while they are recognised."""
 
 from aiohttp import web
 
 from gateway.errors import BadRequest
 from gateway.speech.transcripts import Options
-from gateway.web import accept, params, stream
+from gateway.web import accept, params, stream, upload
 from gateway.web.keys import GATEWAY
-from gateway.web.params import TranscribeWish
+from gateway.web.params import SpeechWish, TranscribeWish
+from gateway.wire.forms import Form
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Finds the post and follows its transcript: its own captions, or what is heard in it."""
     gateway = request.app[GATEWAY]
     form = accept.form(request)
+    if upload.sent(request):
+        return await _uploaded(request, form)
     wish = await params.body(request, TranscribeWish, gateway.settings)
-    _check(wish, gateway.settings.model)
+    options = _options(wish, gateway.settings.model)
     post = await gateway.extractor.find(wish.url)
-    options = Options(
+    return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
+
+
+async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
+    """Follows the transcript of the media in the body, which may still be arriving.
+
+    Where options are known before a form's file, the words need not wait for the fields after it.
+    """
+    gateway = request.app[GATEWAY]
+    names = SpeechWish.model_fields.keys()
+    _of_upload(request, {}, gateway.settings.model)  # faults of the query need no body
+    async with upload.received(request, names) as body:
+        if not upload.is_form(request) or body.fields or names & request.query.keys():
+            body.seal()
+        else:
+            await body.whole()
+        options = _of_upload(request, body.fields, gateway.settings.model)
+        return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
+
+
+def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -> Options:
+    """What the query and the fields of a form say."""
+    wish = params.fields(SpeechWish, dict(request.query), {name: all_[-1] for name, all_ in fields.items()})
+    if wish.source == "captions":
+        raise BadRequest("An upload has no captions; leave `source` out.")
+    return _options(wish, model)
+
+
+def _options(wish: SpeechWish, model: str) -> Options:
+    if wish.model not in (None, model):
+        raise BadRequest("This server recognises speech with another model; leave `model` out.")
+    return Options(
         language=wish.language,
         task=wish.task,
         words=wish.words,
         prompt=wish.prompt,
         hotwords=wish.hotwords,
     )
-    return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
-
-
-def _check(wish: TranscribeWish, model: str) -> None:
-    if wish.model not in (None, model):
-        raise BadRequest("This server recognises speech with another model; leave `model` out.")

@@ -1,9 +1,11 @@
 """Sounds for the tests: real speech as samples, its words, and how far a text is from them."""
 
+import io
 import json
 import os
 import re
 import unicodedata
+import wave
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,17 @@ def decoded(path: Path) -> bytes:
             out += [part.to_ndarray().tobytes() for part in resampler.resample(frame)]
         out += [part.to_ndarray().tobytes() for part in resampler.resample(None)]
     return b"".join(out)
+
+
+def wav(samples: bytes) -> bytes:
+    """Samples as a file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as to:
+        to.setnchannels(1)
+        to.setsampwidth(2)
+        to.setframerate(RATE)
+        to.writeframes(samples)
+    return file.getvalue()
 
 
 def silence(seconds: float) -> bytes:

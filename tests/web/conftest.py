@@ -80,6 +80,14 @@ async def front(start: Start) -> Front:
     return found
 
 
+@pytest.fixture
+async def speaking(start: Start, data_dir: Path, base_model: Path) -> Front:
+    """A gateway that hears."""
+    front: Front = await start(data_dir=data_dir, model="base", workers=1)
+    await until(lambda: front.gateway.ready, 60)
+    return front
+
+
 async def until(true: Callable[[], bool], seconds: float = 10) -> None:
     """Waits until something has happened; fails when it does not."""
     async with asyncio.timeout(seconds):

@@ -20,14 +20,6 @@ from tests.web.conftest import Front, Start, until
 NARRATION = (Path(__file__).parents[1] / "origin" / "clips" / "narration.txt").read_text()
 
 
-@pytest.fixture
-async def speaking(start: Start, data_dir: Path, base_model: Path) -> Front:
-    """A gateway that hears."""
-    front: Front = await start(data_dir=data_dir, model="base", workers=1)
-    await until(lambda: front.gateway.ready, 60)
-    return front
-
-
 async def lines(response: Any) -> list[Event]:
     """What is logged; where it stands, a slow machine tells in between."""
     found = [events.parse(line) async for line in response.content]
