@@ -141,7 +141,8 @@ class Gateway:
             async with opened() as spool:
                 open_.append(spool)
                 await spool.begun()
-                async with aclosing(self.decoders.samples(spool)) as chunks:
+                seconds_max = self.settings.video_duration_max
+                async with aclosing(self.decoders.samples(spool, seconds_max=seconds_max)) as chunks:
                     async for chunk in chunks:
                         yield chunk
 
