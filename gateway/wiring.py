@@ -8,9 +8,9 @@ from functools import partial
 import structlog
 
 from gateway import secret
-from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout, VideoTooLong
+from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from gateway.media import links
-from gateway.media.audio import RATE, Decoders
+from gateway.media.audio import Decoders
 from gateway.media.canary import Canary
 from gateway.media.captions import Source, caption, cues
 from gateway.media.dial import Dial
@@ -32,7 +32,6 @@ from gateway.tasks import Background
 from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
-SAMPLE_BYTES = 2
 
 log = structlog.get_logger()
 
@@ -201,28 +200,20 @@ class Gateway:
 
     def uploaded(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
         """The transcript of what is heard in a caller's own media. Raises Busy, NotReady."""
-        sound = self.sound(lambda: self.upload(key, fill), longest_s=self.settings.video_duration_max)
+        sound = self.sound(lambda: self.upload(key, fill))
         return self.transcripts.join(("upload", key), options, sound, duration=None)
 
-    def sound(
-        self, opened: Callable[[], AbstractAsyncContextManager[Spool]], *, longest_s: float | None = None
-    ) -> Sound:
-        """What is heard in a spool, which is opened whenever it is needed.
-
-        `longest_s`: how much of it is decoded at the most, where no page has told how long it is.
-        """
+    def sound(self, opened: Callable[[], AbstractAsyncContextManager[Spool]]) -> Sound:
+        """What is heard in a spool, which is opened whenever it is needed."""
         open_: list[Spool] = []
 
         async def samples() -> AsyncGenerator[bytes, None]:
             async with opened() as spool:
                 open_.append(spool)
                 await spool.begun()
-                heard = 0
-                async with aclosing(self.decoders.samples(spool)) as chunks:
+                seconds_max = self.settings.video_duration_max
+                async with aclosing(self.decoders.samples(spool, seconds_max=seconds_max)) as chunks:
                     async for chunk in chunks:
-                        heard += len(chunk)
-                        if longest_s is not None and heard > longest_s * RATE * SAMPLE_BYTES:
-                            raise VideoTooLong("The sound is longer than this server accepts.")
                         yield chunk
 
         async def digest() -> str:

@@ -13,7 +13,7 @@ KNOWN_BY = {
     "yt_dlp": ("gateway/media/tiktok.py", "gateway/media/guard.py"),
     "curl_cffi": ("gateway/media/guard.py",),
     "av": (
-        "gateway/media/audio.py",
+        "gateway/media/decoder.py",
         "gateway/media/photo.py",
         "gateway/media/remux.py",
         "gateway/media/renderer.py",

@@ -3,7 +3,10 @@
 import re
 
 # what ffmpeg may take media for; left to itself it also knows formats that open other files, and sockets
-DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,mp3,aac,wav,ogg,matroska,webm,flac"
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,mp3,aac,wav,ogg,matroska,webm,flac,"
+    "ac3,aiff,amr,asf,au,avi,caf,eac3,flv,mpeg,mpegts,tta,w64,wv"
+)
 HEAD_BYTES = 16  # enough for every signature below
 
 _M4A_BRANDS = (b"M4A ", b"M4B ")

@@ -1,3 +1,4 @@
+import av
 import pytest
 
 from gateway.media import sniff
@@ -31,3 +32,19 @@ def test_a_part_is_made_of_its_kind() -> None:
     for kind in ("video", "image", "sound"):
         assert not sniff.fits("text/vtt", kind)
     assert not sniff.fits("video/mp4", "caption")
+
+
+# formats that name other files, sockets or devices, which ffmpeg would then open
+NAMING = {
+    "alsa", "concat", "dash", "fbdev", "ffmetadata", "hls", "image2", "image2pipe", "kmsgrab", "lavfi",
+    "mpjpeg", "oss", "rtp", "rtsp", "sap", "sdp", "video4linux2", "vobsub", "webm_dash_manifest", "x11grab",
+}  # fmt: skip
+
+
+def test_what_is_taken_for_media_is_known_to_ffmpeg_and_names_nothing_else() -> None:
+    names = sniff.DEMUXERS.split(",")
+    assert len(names) == len(set(names))
+    for name in names:
+        assert av.format.ContainerFormat(name, "r").is_input
+    assert not NAMING & set(names)
+    assert NAMING & av.formats_available  # they are not called otherwise by now
