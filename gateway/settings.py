@@ -105,6 +105,18 @@ class Settings(BaseSettings):
     beam_size: int = Field(5, ge=1, le=16, description="Beam of the decoder.")
     workers: int = Field(0, ge=0, le=256, description="Speech workers; 0 is one per core.")
     worker_threads: int = Field(1, ge=1, le=64, description="Threads of one worker.")
+    worker_windows_max: int = Field(
+        2000, ge=0, description="Windows after which a worker is replaced; 0 is never."
+    )
+    worker_growth_bytes_max: int = Field(
+        GIB, ge=0, description="Memory that a worker may gain before it is replaced; 0 is any."
+    )
+    encoder_silence_s: float | None = Field(
+        None,
+        ge=2,
+        le=30,
+        description="Silence that the encoder hears after a window; 30 is the full context.",
+    )
     transcripts_max: int = Field(
         64, ge=1, description="Transcripts running at once; more are refused as BUSY."
     )

@@ -110,8 +110,9 @@ def bounds(field: Any) -> str:
     least = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
     above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
     most = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    if choices := getattr(field.annotation, "__args__", ()):
-        return ", ".join(f"`{one}`" for one in choices) if isinstance(choices[0], str) else "-"
+    choices = getattr(field.annotation, "__args__", ())
+    if choices and isinstance(choices[0], str):
+        return ", ".join(f"`{one}`" for one in choices)
     if field.annotation is bool:
         return "`true`, `false`"
     if above is not None:

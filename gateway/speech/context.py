@@ -12,9 +12,8 @@ _STEP_S = 5  # windows of equal context share a batch; padding a batch to its lo
 _SILENCE_S = {"base": 5}
 
 
-def seconds(model: str, length_s: float) -> int:
-    """The encoder's context for a window of `length_s`."""
-    silence_s = _SILENCE_S.get(model)
+def seconds(model: str, length_s: float, silence_s: float | None = None) -> int:
+    """The encoder's context for a window of `length_s`; `silence_s` where the operator knows better."""
     if silence_s is None:
-        return FULL_S
+        silence_s = _SILENCE_S.get(model, FULL_S)
     return min(FULL_S, int(-(-(length_s + silence_s) // _STEP_S)) * _STEP_S)

@@ -29,6 +29,7 @@ class Job(msgspec.Struct, frozen=True):
     samples: bytes
     marks: tuple[tuple[int, int], ...]
     options: Options
+    before: str | None = None  # the language heard in the sound before; it may have changed since
 
 
 class Recognised(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class Recognised(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True, tag="batch"):
-    """Windows of equal encoder context and equal prompt."""
+    """Windows of equal encoder context, prompt, hotwords and temperature."""
 
     jobs: tuple[Job, ...]
 

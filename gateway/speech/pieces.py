@@ -31,10 +31,17 @@ class Decoded:
     silent: float
     ratio: float
     empty: bool
+    encoded: Any  # what it was made of: a row of a batch
+    row: int
 
     @property
     def looping(self) -> bool:
         return self.ratio > REPETITIVE
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The likeliest text is the best, but any that does not loop is better than one that does."""
+        return not self.looping, self.logprob
 
 
 class Partial:
@@ -52,9 +59,9 @@ class Partial:
         """Samples of speech from there to the end."""
         return sum(max(0, end - max(start, sample)) for start, end in self.job.marks)
 
-    def add(self, span: Span, text: str, offset: float, decoded: Decoded) -> None:
+    def add(self, span: Span, offset: float, decoded: Decoded) -> None:
         """Appends a segment, unless it is no text or repeats the last one in a loop."""
-        last = self._segments[-1] if self._segments else None
+        text, last = span.text, self._segments[-1] if self._segments else None
         same = [segment.text for segment in self._segments[-_SAME_MAX:]] == [text] * _SAME_MAX
         ratio = repetition(text)
         if not any(c.isalnum() for c in text) or ratio > REPETITIVE:
@@ -93,8 +100,6 @@ class Piece:
     """A window from some sample to its end, and what the model says of it."""
 
     decoded: Decoded
-    encoded: Any
-    row: int
 
     def __init__(self, window: Partial, start: int) -> None:
         self.window = window

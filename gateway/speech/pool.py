@@ -1,33 +1,34 @@
 """The workers, and who may use them.
 
 Always: a worker is idle, working on exactly one batch, or dead; a dead one is replaced, and its
-windows are tried once more, alone. A window that nobody waits for leaves the queue at once.
+windows are tried once more, alone. A window that nobody waits for leaves the queue at once, and frees
+its worker where that is worth it. Of workers that are worn, one at a time is replaced, by another that
+has loaded.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
-from gateway.errors import Busy, ModelUnavailable, SpeechFailed
+from gateway.errors import Busy, ModelUnavailable
 from gateway.settings import Settings
 from gateway.speech import context
-from gateway.speech.messages import Batch, Heard, Job, Options, Recognised
+from gateway.speech.messages import Options, Recognised
 from gateway.speech.pace import Pace
 from gateway.speech.process import NotBegun, Worker, WorkerDied
 from gateway.speech.queue import Queue, Waiting
 from gateway.speech.windows import Window
+from gateway.speech.wish import HeardLanguage, Wish
+from gateway.speech.working import GivenUp, Working
 
 log = structlog.get_logger()
 
 TRIES_MAX = 2
 _WAITING_PER_TRANSCRIPT = 4  # transcripts hold back long before; this bounds the queue whoever calls
-_RETRY_S = (0.0, 1.0, 5.0, 15.0)  # between starts of a worker that does not come up
-
-HeardLanguage = Callable[[str, float | None], None]
+_RETRY_S = (1.0, 5.0, 15.0)  # between starts of a worker that does not come up
 
 
 class LocalPool:
@@ -35,17 +36,20 @@ class LocalPool:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: Queue[_Wish] = Queue()
+        self._queue: Queue[Wish] = Queue()
         self._more = asyncio.Event()  # something was queued
         self._slots: list[asyncio.Task[None]] = []
         self._workers: set[Worker] = set()  # those that are loaded
+        self._freed: set[Worker] = set()  # those killed on purpose whose successors still load
+        self._renewing = asyncio.Lock()
+        self._folder = Path()
         self._name = ""
         self._pace = Pace()
 
     @property
     def ready(self) -> bool:
-        """Whether a worker is there."""
-        return bool(self._workers)
+        """Whether a worker is there, or will be in a moment because we ended one ourselves."""
+        return bool(self._workers or self._freed)
 
     @property
     def model(self) -> str:
@@ -84,11 +88,10 @@ class LocalPool:
     async def start(self, model_folder: Path) -> None:
         """Starts the workers; returns when the first is loaded. Raises ModelUnavailable."""
         assert not self._slots, "started once"
-        self._name = model_folder.name
+        self._folder, self._name = model_folder, model_folder.name
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._slots = [
-            asyncio.create_task(self._slot(model_folder, first), name=f"speech worker {n}")
-            for n in range(self.workers)
+            asyncio.create_task(self._slot(first), name=f"speech worker {n}") for n in range(self.workers)
         ]
         try:
             await first
@@ -105,22 +108,34 @@ class LocalPool:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
+        await asyncio.gather(*(worker.kill() for worker in self._workers))  # successors not yet at work
+        self._workers.clear()
+        self._freed.clear()
         self._fail_all()
 
     async def recognise(
-        self, transcript_id: str, window: Window, options: Options, heard: HeardLanguage | None = None
+        self,
+        transcript_id: str,
+        window: Window,
+        options: Options,
+        *,
+        before: str | None = None,
+        heard: HeardLanguage | None = None,
     ) -> Recognised:
         """What is said in a window. `heard` is told the language as soon as it is known.
+
+        Where `before`, the language of the sound so far, makes bad text, another one is listened for.
 
         Raises SpeechFailed after two tries, Busy when the queue is full.
         """
         if len(self._queue) >= _WAITING_PER_TRANSCRIPT * (self._settings.transcripts_max + self.workers):
             raise Busy
-        wish = _Wish(window, options, heard, asyncio.get_running_loop().create_future())
+        wish = Wish(window, options, before, heard)
+        context_s = context.seconds(self._name, window.seconds, self._settings.encoder_silence_s)
         waiting = Waiting(
             wish,
             transcript=transcript_id,
-            kind=(context.seconds(self._name, window.seconds), options.prompt),
+            kind=(context_s, options.prompt, options.hotwords, options.temperature),
             seconds=window.seconds,
             first=window.first,
         )
@@ -131,65 +146,101 @@ class LocalPool:
         finally:
             self._queue.remove(waiting)
 
-    async def _slot(self, folder: Path, first: "asyncio.Future[None]") -> None:
+    async def _slot(self, first: "asyncio.Future[None]") -> None:
         """One worker after the other."""
-        failures = 0
+        worker = await self._loaded(first)
         while True:
             try:
-                worker = await Worker.start(folder, self._name, self._settings)
-            except (WorkerDied, OSError) as failure:
-                log.warning("speech worker did not start", failure=str(failure))
-                if not first.done():
-                    first.set_exception(WorkerDied(str(failure)))
-                if not self._workers:
-                    self._fail_all()
-                failures += 1
-                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-                continue
-            failures = 0
-            self._workers.add(worker)
-            if not first.done():
-                first.set_result(None)
-            try:
-                await self._serve(worker)
+                successor = await self._serve(worker)
             finally:
                 self._workers.discard(worker)
                 await worker.kill()
+            if successor is None:
+                successor = await self._loaded(first, instead_of=worker)
+            self._freed.discard(worker)
+            worker = successor
 
-    async def _serve(self, worker: Worker) -> None:
-        """Gives a worker batches until it dies, at work or idle."""
+    async def _loaded(
+        self, first: "asyncio.Future[None] | None" = None, instead_of: Worker | None = None
+    ) -> Worker:
+        """A worker that has its model, however many tries it takes; `first` is told of the first of all."""
+        failures = 0
+        while True:
+            try:
+                worker = await Worker.start(self._folder, self._name, self._settings)
+            except (WorkerDied, OSError) as failure:
+                log.warning("speech worker did not start", failure=str(failure))
+                if first is not None and not first.done():
+                    first.set_exception(WorkerDied(str(failure)))
+                if instead_of is not None:
+                    self._freed.discard(instead_of)
+                if not self.ready:
+                    self._fail_all()
+                failures += 1
+                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S)) - 1])
+                continue
+            self._workers.add(worker)
+            if first is not None and not first.done():
+                first.set_result(None)
+            return worker
+
+    async def _successor(self) -> Worker:
+        """As `_loaded`, for one worker at a time: they wear alike, and each takes memory twice."""
+        async with self._renewing:
+            return await self._loaded()
+
+    async def _serve(self, worker: Worker) -> Worker | None:
+        """Gives a worker batches until it dies, or is worn; returns its successor if that has loaded."""
         ended = asyncio.ensure_future(worker.ended())
+        successor: asyncio.Task[Worker] | None = None
         try:
             while not ended.done():
+                if successor is None and worker.worn:
+                    successor = asyncio.create_task(self._successor(), name="speech worker's successor")
+                if successor is not None and successor.done():
+                    log.info(
+                        "speech worker replaced",
+                        pid=worker.pid,
+                        windows=worker.windows,
+                        grown_bytes=worker.grown_bytes,
+                    )
+                    break
                 if batch := self._queue.take(self.workers):
                     if not await self._work(worker, batch):
-                        return
+                        break
                     continue
                 self._more.clear()
                 more = asyncio.ensure_future(self._more.wait())
-                await asyncio.wait({more, ended}, return_when=asyncio.FIRST_COMPLETED)
+                waited = {more, ended} if successor is None else {more, ended, successor}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 more.cancel()
-            log.warning("idle speech worker lost", pid=worker.pid)
+            else:
+                log.warning("idle speech worker lost", pid=worker.pid)
         finally:
             ended.cancel()
+            if successor is not None:
+                successor.cancel()  # nothing to one that has loaded
+                await asyncio.wait({successor})
+        return None if successor is None or successor.cancelled() else successor.result()
 
-    async def _work(self, worker: Worker, batch: "list[Waiting[_Wish]]") -> bool:
+    async def _work(self, worker: Worker, batch: "Sequence[Waiting[Wish]]") -> bool:
         """Runs one batch; False when the worker did not survive it."""
-        jobs = tuple(Job(w.item.window.samples, w.item.window.marks, w.item.options) for w in batch)
+        seconds, speed = sum(waiting.seconds for waiting in batch), self._pace.speed
+        working = Working(
+            worker,
+            [waiting.item for waiting in batch],
+            within_s=self._settings.window_s,
+            expected_s=None if speed is None else seconds / speed,
+        )
         began = time.monotonic()
         try:
-            async with (
-                asyncio.timeout(self._settings.window_s),
-                aclosing(worker.work(Batch(jobs))) as said,
-            ):
-                async for message in said:
-                    wish = batch[message.job].item
-                    if isinstance(message, Heard):
-                        wish.hear(message)
-                    elif not wish.answer.done():
-                        wish.answer.set_result(message.recognised)
-        except (WorkerDied, TimeoutError, LookupError) as failure:
-            log.warning("speech worker lost", pid=worker.pid, failure=str(failure) or "deadline")
+            await working.run()
+        except GivenUp:
+            log.info("speech worker freed", pid=worker.pid)
+            self._freed.add(worker)
+            return False
+        except WorkerDied as failure:
+            log.warning("speech worker lost", pid=worker.pid, failure=str(failure))
             for waiting in reversed(batch):
                 self._again(waiting, tried=not isinstance(failure, NotBegun))
             return False
@@ -197,10 +248,10 @@ class LocalPool:
             for waiting in batch:
                 waiting.item.fail()
             raise
-        self._pace.add(sum(waiting.seconds for waiting in batch), time.monotonic() - began)
+        self._pace.add(seconds, time.monotonic() - began)
         return True
 
-    def _again(self, waiting: "Waiting[_Wish]", *, tried: bool) -> None:
+    def _again(self, waiting: "Waiting[Wish]", *, tried: bool) -> None:
         if waiting.item.answer.done():
             return
         if tried and waiting.tries + 1 >= TRIES_MAX:
@@ -212,27 +263,3 @@ class LocalPool:
     def _fail_all(self) -> None:
         for waiting in self._queue.drain():
             waiting.item.fail()
-
-
-class _Wish:
-    """A window on its way to an answer."""
-
-    def __init__(
-        self,
-        window: Window,
-        options: Options,
-        heard: HeardLanguage | None,
-        answer: "asyncio.Future[Recognised]",
-    ) -> None:
-        self.window = window
-        self.options = options
-        self.heard = heard
-        self.answer = answer
-
-    def hear(self, message: Heard) -> None:
-        if self.heard is not None and not self.answer.done():
-            self.heard(message.language, message.probability)
-
-    def fail(self) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(SpeechFailed())

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -40,24 +42,30 @@ class NotBegun(WorkerDied):
 class Worker:
     """One child. Always: idle, working on exactly one batch, or dead."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, settings: Settings) -> None:
         self._process = process
+        self._settings = settings
+        self._windows = 0
+        self._fresh_bytes: int | None = None  # resident once the model was loaded
+        self.load_s = 0.0  # how long that took
 
     @classmethod
     async def start(cls, folder: Path, name: str, settings: Settings) -> "Worker":
         """A worker whose model is loaded. Raises WorkerDied."""
+        began = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.speech.worker", str(folder),
             "--name", name,
             "--compute-type", settings.compute_type,
             "--threads", str(settings.worker_threads),
             "--beam-size", str(settings.beam_size),
+            *(("--encoder-silence", str(silence_s)) if (silence_s := settings.encoder_silence_s) else ()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=_environment(settings),
             start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish first
         )  # fmt: skip
-        worker = cls(process)
+        worker = cls(process, settings)
         try:
             async with asyncio.timeout(LOAD_S):
                 said = await worker._hear()
@@ -69,15 +77,38 @@ class Worker:
         except BaseException:
             await worker.kill()
             raise
+        worker.load_s = time.monotonic() - began
+        worker._fresh_bytes = _resident_bytes(worker.pid)
         return worker
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def worn(self) -> bool:
+        """Whether it has done so much, or grown so much, that another should take its place."""
+        windows_max = self._settings.worker_windows_max
+        growth_bytes_max = self._settings.worker_growth_bytes_max
+        if windows_max and self._windows >= windows_max:
+            return True
+        return bool(growth_bytes_max) and self.grown_bytes > growth_bytes_max
+
+    @property
+    def windows(self) -> int:
+        """How many windows it was given."""
+        return self._windows
+
+    @property
+    def grown_bytes(self) -> int:
+        """How much more memory it has than with nothing but its model; 0 where nobody tells."""
+        now = _resident_bytes(self.pid)
+        return 0 if now is None or self._fresh_bytes is None else now - self._fresh_bytes
+
     async def work(self, batch: Batch) -> AsyncGenerator[Heard | Answer, None]:
         """What the worker says of a batch, until each of its windows is answered."""
         assert self._process.stdin is not None
+        self._windows += len(batch.jobs)
         try:
             self._process.stdin.write(framed(batch))
             await self._process.stdin.drain()
@@ -122,6 +153,14 @@ class Worker:
             log.error("speech worker crashed", pid=self.pid, traceback=said.traceback)
             raise WorkerDied("the worker crashed")
         return said
+
+
+def _resident_bytes(pid: int) -> int | None:
+    """Memory that a process really has; None where there is no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _environment(settings: Settings) -> dict[str, str]:

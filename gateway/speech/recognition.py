@@ -26,6 +26,7 @@ class Recognition:
         self._pool = pool
         self._duration = duration
         self._ahead = ahead
+        self._segments = 0
 
     async def __call__(self, log: Transcript) -> Ending:
         """Hears the sound to its end, several windows at a time."""
@@ -44,7 +45,7 @@ class Recognition:
                 lane.end(None)
         if not language.done():
             self._inform(log, None, None)
-        return Ending(self._listening.duration, self._listening.verdict)
+        return Ending(self._listening.duration, *self._listening.verdict(self._segments))
 
     async def _recognise(self, window: Window, language: "asyncio.Future[str]", log: Transcript) -> "_Answer":
         """A window's segments; the windows after the first wait for the language that was heard in it.
@@ -58,11 +59,10 @@ class Recognition:
                 self._inform(log, code, probability)
 
         try:
-            if window.first:
-                answer = await self._pool.recognise(log.id, window, self._options, heard)
-            else:
-                fixed = msgspec.structs.replace(self._options, language=await asyncio.shield(language))
-                answer = await self._pool.recognise(log.id, window, fixed)
+            before = None if window.first else await asyncio.shield(language)
+            if self._options.language is not None:
+                before = None  # the caller knows
+            answer = await self._pool.recognise(log.id, window, self._options, before=before, heard=heard)
         except GatewayError as failure:
             return failure
         return [_moved(segment, window.start / RATE) for segment in answer.segments]
@@ -74,6 +74,7 @@ class Recognition:
                 raise answer
             for segment in answer:
                 log.add(segment)
+            self._segments += len(answer)
 
     def _inform(self, log: Transcript, language: str | None, probability: float | None) -> None:
         log.inform(

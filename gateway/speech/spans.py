@@ -14,6 +14,7 @@ class Span:
     start: float
     end: float
     tokens: list[int]
+    text: str = ""
     words: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.wire.events import Verdict
-
 RATE = 16_000  # samples per second of everything the model hears
 FRAME = 512  # samples of one speech probability
 
@@ -27,8 +25,6 @@ SPEECH_LEAST = RATE // 5  # less in a whole window is a click, not a word
 
 ON = 0.5  # speech begins at this probability ...
 OFF = 0.35  # ... and ends below this one, as in silero's own iterator
-
-LOW = 0.1  # less of the sound than this is speech: the verdict is low
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -60,7 +56,7 @@ class Cutter:
         self._speaking = False  # the last run is still going on
         self._edge = 0  # end of the last window
         self._cuts = 0
-        self._speech = 0  # samples of speech in all windows
+        self._speech = 0
 
     @property
     def received(self) -> int:
@@ -68,11 +64,9 @@ class Cutter:
         return self._base + len(self._samples) // 2
 
     @property
-    def verdict(self) -> Verdict:
-        """How much of the sound was speech."""
-        if not self._cuts:
-            return "none"
-        return "low" if self._speech < LOW * self.received else "ok"
+    def speech(self) -> int:
+        """Samples of speech in the windows so far."""
+        return self._speech
 
     def feed(self, samples: bytes, probabilities: Iterable[float]) -> list[Window]:
         """Windows that these samples and the probabilities of the next frames complete."""

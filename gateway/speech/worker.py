@@ -24,8 +24,10 @@ def main() -> None:
     parser.add_argument("--compute-type", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--beam-size", type=int, required=True)
+    parser.add_argument("--encoder-silence", type=float)
     wish = parser.parse_args()
 
+    _step_back()
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     batches: queue.Queue[Batch] = queue.Queue(1)
@@ -37,25 +39,33 @@ def main() -> None:
             data = data[out.write(data) :]
 
     try:
-        from gateway.speech.whisper import Whisper  # after stdout is out of the way
+        from gateway.speech.rounds import Rounds  # after stdout is out of the way
+        from gateway.speech.whisper import Whisper
 
-        whisper = Whisper(
-            wish.folder,
-            name=wish.name,
-            compute_type=wish.compute_type,
-            threads=wish.threads,
-            beam_size=wish.beam_size,
+        model = Whisper(
+            wish.folder, compute_type=wish.compute_type, threads=wish.threads, beam_size=wish.beam_size
         )
+        rounds = Rounds(model, name=wish.name, silence_s=wish.encoder_silence)
         say(Ready())
         while True:
             batch = batches.get()
-            for job, recognised in whisper.recognise(batch.jobs, lambda *heard: say(Heard(*heard))):
+            for job, recognised in rounds.recognise(batch.jobs, lambda *heard: say(Heard(*heard))):
                 say(Answer(job, recognised))
     except BrokenPipeError:
         os._exit(0)
     except Exception:
         say(Crashed(traceback.format_exc()))
         os._exit(1)
+
+
+def _step_back() -> None:
+    """On a busy core the event loop, extraction and decoding go first: they keep many waiting."""
+    os.nice(5)
+    try:
+        # a session of its own is a group of its own for Linux, within which alone niceness counts
+        Path("/proc/self/autogroup").write_text("5")
+    except OSError:
+        pass  # it has no such groups
 
 
 def _read(source: BinaryIO, batches: "queue.Queue[Batch]") -> None:

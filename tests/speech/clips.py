@@ -100,6 +100,13 @@ def error_rate(clip: Clip, text: str) -> float:
     return float(jiwer.wer(_plain(clip.text), _plain(text)))
 
 
+def wrong(clip: Clip, text: str) -> tuple[int, int]:
+    """How many words of a text are wrong, missing or too many, and how many there should be."""
+    found = jiwer.process_words(_plain(clip.text), _plain(text))
+    missed = found.substitutions + found.deletions
+    return missed + found.insertions, missed + found.hits
+
+
 def _plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.lower()).replace("'", "").replace("-", " ")
     words = re.sub(r"[^\w\s]", " ", text).split()

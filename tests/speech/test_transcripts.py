@@ -3,7 +3,7 @@ import hashlib
 import math
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from gateway.speech.pool import LocalPool
 from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
 from gateway.tasks import Background
 from gateway.wire.events import End, Failed, Info, Logged, Segment, text_of
-from tests.speech.clips import Clip, error_rate, joined, noise, silence, sound
+from tests.speech import sounds
+from tests.speech.clips import Clip, error_rate, joined, silence, sound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,7 +101,7 @@ async def test_speech_becomes_its_words_in_order(transcripts: Transcripts, passa
     assert end.segments == len(said)
     assert end.text_sha256 == hashlib.sha256(text_of(said).encode()).hexdigest()
     assert end.duration == pytest.approx(passage.seconds, abs=0.001)
-    assert end.speech == "ok"
+    assert (end.speech, end.reasons) == ("ok", ())
 
 
 async def test_times_are_those_of_the_sound(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
@@ -130,14 +131,38 @@ async def test_every_clip_is_near_its_reference(transcripts: Transcripts, held_c
         assert error_rate(clip, text_of(segments(middle))) < 0.13, clip.name
 
 
-async def test_silence_and_noise_are_no_speech(transcripts: Transcripts) -> None:
-    for samples in (silence(12), noise(12), b""):
-        info, end = await heard(transcripts, samples)
-        assert isinstance(info, Info)
-        assert info.language is None
-        assert isinstance(end, End)
-        assert (end.speech, end.segments) == ("none", 0)
-        assert end.text_sha256 == hashlib.sha256(b"").hexdigest()
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        pytest.param(lambda: b"", "silence", id="nothing"),
+        pytest.param(lambda: silence(12), "silence", id="silence"),
+        *(pytest.param(made, "no_voice", id=name) for name, made in sounds.WORDLESS.items()),
+    ],
+)
+async def test_without_a_voice_no_text_is_invented(
+    transcripts: Transcripts, samples: Callable[[], bytes], reason: str
+) -> None:
+    info, end = await heard(transcripts, samples())
+    assert isinstance(info, Info)
+    assert info.language is None
+    assert isinstance(end, End)
+    assert (end.speech, end.segments, end.reasons) == ("none", 0, (reason,))
+    assert end.text_sha256 == hashlib.sha256(b"").hexdigest()
+
+
+async def test_a_voice_without_words_is_said_to_be_one(transcripts: Transcripts) -> None:
+    info, end = await heard(transcripts, sounds.vowel())
+    assert isinstance(info, Info)
+    assert isinstance(end, End)
+    assert (end.speech, end.segments) == ("low", 0)
+    assert "no_words" in end.reasons
+
+
+async def test_little_speech_is_said_to_be_little(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
+    *_, end = await heard(transcripts, debian_clips[1].samples + silence(40))
+    assert isinstance(end, End)
+    assert (end.speech, end.reasons) == ("low", ("little_voice",))
+    assert end.segments
 
 
 async def test_readers_share_one_transcript_and_get_every_event(
@@ -451,6 +476,19 @@ async def test_the_sound_is_read_no_faster_than_it_is_recognised(
             if number == 4:
                 break
     assert given < 700  # of 2,800 s: what is in flight, and the look ahead
+
+
+async def test_a_sound_may_change_its_language(
+    transcripts: Transcripts, debian_clips: list[Clip], held_clips: list[Clip]
+) -> None:
+    english = debian_clips[0]
+    german = next(clip for clip in held_clips if clip.language == "de")
+    for clip in (joined([english, german, english], 2.5), joined([german, english, german], 2.5)):
+        info, *middle, _ = await heard(transcripts, clip.samples)
+        assert isinstance(info, Info)
+        assert error_rate(clip, text_of(segments(middle))) < 0.13
+        wished = await heard(transcripts, clip.samples, Options(language=info.language))
+        assert error_rate(clip, text_of(segments(wished))) > 0.13  # the caller is not doubted
 
 
 async def test_words_have_times_of_the_sound(transcripts: Transcripts, debian_clips: list[Clip]) -> None:
