@@ -1,8 +1,8 @@
 """Whose window is next. Pure: no await, no clock.
 
 Always: transcripts take turns window by window, so a long sound never starves a short one; first
-windows go ahead, so that text comes early, but never more than twice while others wait; a batch
-holds windows of equal kind only, and a window that was tried before goes alone.
+windows go ahead, each alone, so that text comes early, but only so many in a row while others wait;
+a batch holds windows of equal kind only, and a window that was tried before goes alone.
 """
 
 from collections import OrderedDict, deque
@@ -11,7 +11,9 @@ from typing import Generic, TypeVar
 
 BATCH_MAX = 4  # windows; a tenth more than one at a time, and nothing after that
 BATCH_S_MAX = 60.0  # of sound: how long a newcomer may have to wait for a worker
-FIRSTS_MAX = 2  # first windows in one batch: a third would delay the first two
+# First windows in a row, before another has its turn: as much work as the batch that then comes. Two
+# of them in a batch take as long as one after the other, and the text of the first comes later.
+FIRSTS_MAX = 8
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class Queue(Generic[T]):
     def __init__(self) -> None:
         self._firsts: deque[Waiting[T]] = deque()
         self._turns: OrderedDict[str, deque[Waiting[T]]] = OrderedDict()  # next transcript in front
-        self._ahead = 0  # batches of first windows in a row, while others waited
+        self._ahead = 0  # first windows in a row, while others waited
         self._size = 0
 
     def __len__(self) -> int:
@@ -82,22 +84,14 @@ class Queue(Generic[T]):
 
     def take(self, workers: int) -> list[Waiting[T]]:
         """The next batch for one of so many workers; empty when nothing waits."""
-        most = min(BATCH_MAX, -(-self._size // workers))  # a share: the other workers are idle soon
         if self._firsts and (self._ahead < FIRSTS_MAX or not self._turns):
             self._ahead = self._ahead + 1 if self._turns else 0
-            batch = self._take_firsts(min(most, FIRSTS_MAX))
+            batch = [self._firsts.popleft()]
         else:
             self._ahead = 0
-            batch = self._take_turns(most)
+            # a share: the other workers are idle soon
+            batch = self._take_turns(min(BATCH_MAX, -(-self._size // workers)))
         self._size -= len(batch)
-        return batch
-
-    def _take_firsts(self, most: int) -> list[Waiting[T]]:
-        batch = [self._firsts.popleft()]
-        for waiting in list(self._firsts):
-            if len(batch) < most and _fits(batch, waiting):
-                self._firsts.remove(waiting)
-                batch.append(waiting)
         return batch
 
     def _take_turns(self, most: int) -> list[Waiting[T]]:

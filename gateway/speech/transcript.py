@@ -47,9 +47,10 @@ class Ending(msgspec.Struct, frozen=True):
 class Transcript:
     """The log of one sound on its way to text."""
 
-    def __init__(self, standing: Callable[["Transcript"], Progress]) -> None:
+    def __init__(self, standing: Callable[["Transcript"], Progress], settle: "Settle | None" = None) -> None:
         self.id = secrets.token_urlsafe(16)
         self._standing = standing
+        self._settle = settle
         self._log: list[Logged] = []
         self._segments: list[Segment] = []
         self._grown = asyncio.Event()  # replaced at each event
@@ -156,22 +157,23 @@ class Transcript:
     async def _run(self, work: "Work") -> None:
         try:
             ending = await work(self)
+            end = End(
+                segments=len(self._segments),
+                duration=round(ending.duration, 3),
+                text_sha256=hashlib.sha256(text_of(self._segments).encode()).hexdigest(),
+                elapsed_ms=round((time.monotonic() - self._started) * 1000),
+                speech=ending.speech,
+                reasons=ending.reasons,
+            )
+            if self._settle is not None:
+                await self._settle((*self._log, end))
         except* GatewayError as failures:
             self._fail(_first(failures))
         except* Exception as failures:
             log.error("transcript failed", transcript=self.id, exc_info=_first(failures))
             self._fail(Internal())
         else:
-            self._append(
-                End(
-                    segments=len(self._segments),
-                    duration=round(ending.duration, 3),
-                    text_sha256=hashlib.sha256(text_of(self._segments).encode()).hexdigest(),
-                    elapsed_ms=round((time.monotonic() - self._started) * 1000),
-                    speech=ending.speech,
-                    reasons=ending.reasons,
-                )
-            )
+            self._append(end)
 
     def _append(self, event: Logged) -> None:
         assert not self.over
@@ -189,6 +191,8 @@ class Transcript:
 
 
 Work = Callable[[Transcript], Coroutine[Any, Any, Ending]]  # writes Info and Segments into the log
+# what must be done with the whole log before anybody is told of its end; where that fails, so does all
+Settle = Callable[[tuple[Logged, ...]], Coroutine[Any, Any, None]]
 
 
 def _first(failures: BaseExceptionGroup[E]) -> E:

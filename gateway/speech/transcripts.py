@@ -17,7 +17,7 @@ from gateway.speech.messages import Options
 from gateway.speech.pool import LocalPool
 from gateway.speech.recognition import Recognition
 from gateway.speech.sound import Sound
-from gateway.speech.transcript import Ending, Transcript, Work
+from gateway.speech.transcript import Ending, Settle, Transcript, Work
 from gateway.speech.vad import Detector
 from gateway.tasks import Background
 from gateway.wire.events import Progress
@@ -75,8 +75,18 @@ class Transcripts:
             raise NotReady(restarting if self._pool.model else None, retry_after_s=_RETRY_S)
         self._check_room()
 
-    def join(self, key: Hashable, options: Options, sound: Sound, *, duration: float | None) -> Transcript:
+    def join(
+        self,
+        key: Hashable,
+        options: Options,
+        sound: Sound,
+        *,
+        duration: float | None,
+        settle: Settle | None = None,
+    ) -> Transcript:
         """The transcript of this sound and these options: a running one, one that is kept, or a new one.
+
+        A new one is settled before its end is told.
 
         Follow it at once: until somebody does, nobody can leave it. Raises Busy and NotReady.
         """
@@ -92,7 +102,7 @@ class Transcripts:
         async def once(transcript: Transcript) -> Ending:
             return await self._once(transcript, work, options, sound)
 
-        return self._start((key, options), once, sound, duration)
+        return self._start((key, options), once, sound, duration, settle)
 
     def written(self, key: Hashable, work: Work, *, duration: float | None) -> Transcript:
         """The transcript that `work` writes without the model, or the one that it wrote before."""
@@ -100,7 +110,7 @@ class Transcripts:
         if there is not None:
             return there
         self._check_room()
-        return self._start(key, work, None, duration)
+        return self._start(key, work, None, duration, None)
 
     def named(self, key: Hashable) -> Transcript | None:
         """The transcript that answers for `key`, if there is one that runs or is kept."""
@@ -132,13 +142,14 @@ class Transcripts:
         work: Work,
         sound: Sound | None,
         duration: float | None,
+        settle: Settle | None,
     ) -> Transcript:
         def standing(transcript: Transcript) -> Progress:
             position, wait_s = self._pool.standing(transcript.id)
             arrived, whole = sound.arrived() if sound is not None else (0, None)
             return Progress(position, wait_s, arrived, whole)
 
-        transcript = Transcript(standing)
+        transcript = Transcript(standing, settle)
         self._kept.add(transcript, name)
         self._running[transcript.id] = (transcript, duration)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))

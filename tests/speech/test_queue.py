@@ -45,20 +45,15 @@ def test_a_batch_is_never_longer_than_a_newcomer_may_wait() -> None:
     assert len(queue.take(1)) == BATCH_S_MAX // 28
 
 
-def test_first_windows_go_ahead_but_not_for_ever() -> None:
+def test_first_windows_go_ahead_each_alone_but_not_for_ever() -> None:
     queue = filled(wait("old", item="old0"), wait("old", item="old1"))
-    for n in range(8):
-        queue.put(wait(f"new{n}", first=True))
-    order = [names(queue.take(1)) for _ in range(6)]
+    new = [f"new{n}" for n in range(FIRSTS_MAX + 2)]
+    for one in new:
+        queue.put(wait(one, item=one, first=True))
+    order = [names(queue.take(1)) for _ in range(len(new) + 2)]
     assert order == [
-        ["new0", "new1"],
-        ["new2", "new3"],
-        ["old0", "old1"],
-        ["new4", "new5"],
-        ["new6", "new7"],
-        [],
-    ]
-    assert FIRSTS_MAX == 2
+        *([one] for one in new[:FIRSTS_MAX]), ["old0", "old1"], *([one] for one in new[FIRSTS_MAX:]), [],
+    ]  # fmt: skip
 
 
 def test_a_window_that_was_tried_goes_alone_and_first() -> None:

@@ -205,6 +205,34 @@ async def test_a_finished_one_is_answered_at_once(
     assert transcripts.by_id("nothing") is None
 
 
+async def test_the_end_is_told_only_once_it_is_settled(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    settled: list[Logged] = []
+
+    async def settle(log: tuple[Logged, ...]) -> None:
+        assert not transcript.over
+        settled.extend(log)
+
+    samples = sound(debian_clips[1].samples)
+    transcript = transcripts.join("settled", Options(), samples, duration=None, settle=settle)
+    assert await followed(transcript) == settled
+    assert isinstance(settled[-1], End)
+
+
+async def test_one_that_cannot_be_settled_has_failed(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    async def settle(log: tuple[Logged, ...]) -> None:
+        raise Busy("no room in the books")
+
+    samples = sound(debian_clips[1].samples)
+    transcript = transcripts.join("unsettled", Options(), samples, duration=None, settle=settle)
+    *_, failed = await followed(transcript)
+    assert isinstance(failed, Failed)
+    assert failed.code == "BUSY"
+
+
 async def test_the_same_media_in_another_place_are_recognised_once(
     transcripts: Transcripts, debian_clips: list[Clip]
 ) -> None:
