@@ -67,7 +67,7 @@ clean: ## remove what the targets above made (not the gateway's data folder)
 	@$(PY) -m pip install -qq --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@ .venv/.installed
 
-.venv/.system: tests/packages.sh | .venv/bin/python
-	$(call say,Debian packages for the tests: nodejs$(,) npm$(,) chromium)
-	@sh tests/packages.sh nodejs:node npm:npm chromium:chromium
+.venv/.system: tests/packages.sh Makefile | .venv/bin/python
+	$(call say,Debian packages for the tests: nodejs$(,) npm$(,) chromium$(,) postgresql)
+	@sh tests/packages.sh nodejs:node npm:npm chromium:chromium postgresql
 	@touch $@

@@ -1,8 +1,9 @@
-"""The command line: `python -m gateway serve`, `python -m gateway model pull NAME`."""
+"""The command line: `python -m gateway serve`, and what is done to models, the database and codes."""
 
 import asyncio
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from gateway import log
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, NotFound
 from gateway.settings import Settings
 
 SOURCES = {"hub": "model hub", "wheels": "package registry (no hub answered)"}
@@ -18,6 +19,10 @@ SOURCES = {"hub": "model hub", "wheels": "package registry (no hub answered)"}
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 model = typer.Typer(no_args_is_help=True, help="Speech models in the data folder.")
 app.add_typer(model, name="model")
+db = typer.Typer(no_args_is_help=True, help="The database (DATABASE_URL, or a file in the data folder).")
+app.add_typer(db, name="db")
+codes = typer.Typer(no_args_is_help=True, help="Single-use codes, each worth an amount of audio.")
+app.add_typer(codes, name="codes")
 
 
 @app.callback()
@@ -55,6 +60,87 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
 
         folder = _run(models.pull(name, settings.data_dir, settings.model_hub_s, progress))
     typer.echo(folder)
+
+
+@db.command()
+def upgrade() -> None:
+    """Make the tables, or bring them up to date."""
+    settings = _settings()
+    log.configure(settings.log_level)
+    from gateway.store import database, schema
+
+    async def work() -> None:
+        async with database.opened(settings) as store:
+            await schema.upgrade(store)
+
+    _run(work())
+
+
+@db.command()
+def current() -> None:
+    """Print the version of the tables, and that of this program where it is another."""
+    settings = _settings()
+    log.configure("warning")
+    from gateway.store import database, schema
+
+    async def work() -> str | None:
+        async with database.opened(settings) as store:
+            return await schema.current(store)
+
+    found, wanted = _run(work()), schema.head()
+    typer.echo(found or "none")
+    if found != wanted:
+        print(f"this program needs {wanted}: python -m gateway db upgrade", file=sys.stderr)
+
+
+@db.command()
+def backup(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
+    """Copy an SQLite database as it is now, while it is in use."""
+    settings = _settings()
+    log.configure("warning")
+    from gateway.store import database, schema
+
+    async def work() -> None:
+        async with database.opened(settings) as store:
+            if await schema.current(store) is None:
+                raise NotFound("There is no database yet.")
+            await store.backup(file)
+
+    _run(work())
+
+
+@db.command()
+def restore(file: Annotated[Path, typer.Argument(help="An SQLite database, such as a backup.")]) -> None:
+    """Fill the database, which must be empty, with the rows of a backup: also PostgreSQL, of SQLite."""
+    settings = _settings()
+    log.configure("warning")
+    from gateway.store import database, restoring
+
+    async def work() -> int:
+        async with database.opened(settings) as store:
+            return await restoring.restore(file, store)
+
+    typer.echo(f"{_run(work())} rows")
+
+
+@codes.command()
+def issue(
+    seconds: Annotated[float, typer.Option(help="Audio that a code is worth.")] = 3600,
+    count: Annotated[int, typer.Option(help="How many.")] = 1,
+) -> None:
+    """Issue codes and print them, each on a line of its own; they are shown this once."""
+    settings = _settings()
+    log.configure(settings.log_level)
+    from gateway.store import database, schema
+    from gateway.store.codes import Codes, Issued
+
+    async def work() -> tuple[Issued, ...]:
+        async with database.opened(settings) as store:
+            await schema.check(store, migrate=settings.database_migrate)
+            return await Codes(store).issue(count, seconds=seconds)
+
+    for one in _run(work()):
+        typer.echo(one.code)
 
 
 def _settings() -> Settings:

@@ -94,6 +94,50 @@ class OutOfRange(GatewayError):
         self.total = total
 
 
+# Single-use codes
+
+
+class CodeUnknown(GatewayError):
+    code, status = "CODE_UNKNOWN", 401
+    text = "The code is not known here. Send it as it was issued."
+
+
+class CodeRefused(GatewayError):
+    """The code is known and cannot be used now, or not any more."""
+
+    status = 409
+
+
+class CodeUsed(CodeRefused):
+    code = "CODE_USED"
+    text = "The code was spent by a transcript."
+
+
+class CodeHeld(CodeRefused):
+    code = "CODE_HELD"
+    text = "The code is in use by another request. It comes back if that one fails."
+
+
+class CodeRevoked(CodeRefused):
+    code = "CODE_REVOKED"
+    text = "The code was revoked."
+
+
+class CodeExpired(CodeRefused):
+    code = "CODE_EXPIRED"
+    text = "The time of the code is over."
+
+
+class HoldLost(CodeRefused):
+    code = "HOLD_LOST"
+    text = "The hold on the code ended before the transcript did. Nothing was charged: send it again."
+
+
+class CreditTooSmall(GatewayError):
+    code, status = "CREDIT_TOO_SMALL", 402
+    text = "The code is worth less than the audio is long."
+
+
 # The post
 
 
@@ -188,6 +232,18 @@ class Busy(GatewayError):
 
 class NotReady(Busy):
     text = "The speech model is being fetched. Try again in a moment."
+
+
+class StoreUnavailable(Busy):
+    code = "STORE_UNAVAILABLE"
+    text = "The database does not answer. Try again later."
+
+
+class SchemaMismatch(GatewayError):
+    """At start and on the command line: the tables are not those that this version works with."""
+
+    code, status = "SCHEMA_MISMATCH", 503
+    text = "The tables of the database are not those of this version."
 
 
 class MediaUndecodable(GatewayError):

@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     )
 
     # what it keeps
-    data_dir: Path = Field(default_factory=_data_dir, description="Folder for models, spools and the secret.")
+    data_dir: Path = Field(
+        default_factory=_data_dir, description="Folder for models, spools, the secret and the database."
+    )
     spool_bytes_max: int = Field(10 * GIB, ge=1 << 20, description="Disk for spools, finished ones included.")
     spool_s: float = Field(1800, ge=0, description="How long a finished spool is kept as cache.")
     part_bytes_max: int = Field(GIB, ge=1 << 16, description="Largest single video, photo or sound.")
@@ -61,6 +63,11 @@ class Settings(BaseSettings):
         None, min_length=16, description="What links are signed with; else made once, in the data folder."
     )
     link_s: float = Field(3600, gt=0, description="How long the link of a part is good.")
+    database_url: SecretStr | None = Field(
+        None, validation_alias=_also("DATABASE_URL", "DATABASE_URL"),
+        description="Where codes, transcripts and jobs are kept; else in SQLite, in the data folder.",
+    )  # fmt: skip
+    database_migrate: bool = Field(True, description="Bring the tables of the database up to date at start.")
 
     # the site
     proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -137,6 +144,28 @@ class Settings(BaseSettings):
             if not good:  # without the address: there is a password in it
                 raise ValueError(f"proxy {number} is not http://[user:password@]host:port")
         return urls
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url.get_secret_value())
+            scheme, _, driver = parts.scheme.partition("+")
+            if scheme == "sqlite":
+                good = not parts.netloc and len(parts.path) > 1 and driver in ("", "aiosqlite")
+            else:
+                parts.port  # noqa: B018  # raises when it is no number
+                good = scheme in ("postgres", "postgresql") and (bool(parts.netloc) or "host=" in parts.query)
+        except ValueError:
+            good = False
+        if not good or parts.fragment:  # without the address: there is a password in it
+            raise ValueError(
+                "the address is not postgresql://[user:password@]host/name or sqlite:///path"
+                " (special characters in a password are written as %XX)"
+            )
+        return url
 
     @field_validator("cookies_file")
     @classmethod

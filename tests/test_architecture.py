@@ -24,6 +24,11 @@ KNOWN_BY = {
     "huggingface_hub": ("gateway/speech/hub.py",),
     "onnxruntime": ("gateway/speech/vad.py",),
     "typer": ("gateway/__main__.py",),
+    "sqlalchemy": ("gateway/store/",),
+    "alembic": ("gateway/store/schema.py", "gateway/store/migrations/"),
+    "aiosqlite": ("gateway/store/sqlite.py",),
+    "sqlite3": ("gateway/store/sqlite.py",),
+    "asyncpg": ("gateway/store/postgresql.py",),
 }
 
 

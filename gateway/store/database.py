@@ -1,0 +1,126 @@
+"""The database: one way to write, one way to read, and what its failures mean.
+
+Always: what is in a transaction happens whole or not at all; a database that is away is StoreUnavailable,
+and nobody is told more; once it is back it is used again.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.errors import StoreUnavailable
+from gateway.settings import Settings
+from gateway.store import address
+from gateway.store.postgresql import PostgreSQL
+from gateway.store.sqlite import SQLite
+
+FILE = "clipwire.db"
+WAIT_S = 5.0  # for a connection, a lock, the server: longer than a burst, shorter than patience
+
+# it logs a traceback for each connection that was lost; that one was, is told here, once
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+log = structlog.get_logger()
+
+
+class Backend(Protocol):
+    """A kind of database; each is known by one file."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def writers(self) -> AsyncEngine: ...
+    @property
+    def readers(self) -> AsyncEngine: ...
+    def now(self, after_s: float) -> sa.ColumnElement[datetime]: ...
+    def outage(self, failure: Exception) -> str | None: ...
+    def alone(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    async def backup(self, connection: AsyncConnection, target: Path) -> None: ...
+    async def close(self) -> None: ...
+
+
+def of(settings: Settings) -> "Database":
+    """The database that is set, or the file in the data folder."""
+    if settings.database_url is not None:
+        return Database(settings.database_url.get_secret_value())
+    return Database(f"sqlite:///{quote(str(settings.data_dir / FILE))}")
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> "AsyncIterator[Database]":
+    """The same for as long as a command takes."""
+    database = of(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+class Database:
+    """Where everything is that outlives a request. Nothing is dialled before it is needed."""
+
+    def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
+        found = address.read(url)
+        self._backend: Backend = (
+            SQLite(found, wait_s=wait_s) if isinstance(found, Path) else PostgreSQL(found, wait_s=wait_s)
+        )
+        self._away = False
+
+    @property
+    def name(self) -> str:
+        """Which kind it is, in the words of SQLAlchemy."""
+        return self._backend.name
+
+    def now(self, after_s: float = 0) -> sa.ColumnElement[datetime]:
+        """The time, and some seconds, as all who share this database have it."""
+        return self._backend.now(after_s)
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """For writing: kept on leaving, undone by any failure. Raises StoreUnavailable."""
+        return self._connected(lambda: self._backend.writers.begin())
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """For reading, of one moment. Raises StoreUnavailable."""
+        return self._connected(lambda: self._backend.readers.begin())
+
+    def alone(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that no other of its kind overlaps, for changes of the tables."""
+        return self._connected(self._backend.alone)
+
+    async def backup(self, target: Path) -> None:
+        """Copies the database as it is now to a file that is not there yet, while it is in use.
+
+        Raises BadRequest, StoreUnavailable, OSError of the file.
+        """
+        async with self.reading() as connection:
+            await self._backend.backup(connection, target)
+
+    async def close(self) -> None:
+        """Lets go of every connection."""
+        await self._backend.close()
+
+    @asynccontextmanager
+    async def _connected(
+        self, begun: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+    ) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with begun() as connection:
+                yield connection
+        except Exception as failure:
+            reason = self._backend.outage(failure)
+            if reason is None:
+                raise
+            if not self._away:
+                log.error("the database is away", kind=self.name, reason=reason)
+            self._away = True
+            raise StoreUnavailable from None
+        if self._away:
+            log.info("the database is back", kind=self.name)
+        self._away = False

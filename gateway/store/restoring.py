@@ -1,0 +1,67 @@
+"""The rows of a backup, taken over into an empty database of either kind.
+
+Always: all of them or none.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import BadRequest, NotFound, SchemaMismatch
+from gateway.store import schema
+from gateway.store.database import Database
+from gateway.store.tables import ANYONE, accounts, metadata, segments
+
+_AT_ONCE = 1000  # rows in memory
+
+
+async def restore(file: Path, database: Database) -> int:
+    """Fills a database with the rows of an SQLite file, which is left as it is; how many.
+
+    Raises NotFound, BadRequest, SchemaMismatch, StoreUnavailable.
+    """
+    if not file.is_file():  # noqa: ASYNC240  # a command's only work
+        raise NotFound("There is no such file.")
+    source, found = Database(f"sqlite:///{quote(str(file))}"), 0
+    try:
+        if (version := await schema.current(source)) != schema.head():
+            raise SchemaMismatch(f"The backup is of version {version or 'none'}, not {schema.head()}.")
+        await schema.upgrade(database)
+        async with source.reading() as rows, database.transaction() as tx:
+            for table in metadata.sorted_tables:
+                if await _some(tx, table):
+                    raise BadRequest("The database has rows already: only an empty one is filled.")
+                found += await _copied(rows, tx, table)
+    finally:
+        await source.close()
+    return found
+
+
+async def _some(tx: AsyncConnection, table: sa.Table) -> bool:
+    query = sa.select(table.c.id).limit(1)
+    if table is accounts:
+        query = query.where(table.c.id != ANYONE)  # made with the table
+    return (await tx.execute(query)).first() is not None
+
+
+async def _copied(rows: AsyncConnection, tx: AsyncConnection, table: sa.Table) -> int:
+    found, last = 0, None
+    while True:
+        query = sa.select(table).order_by(table.c.id).limit(_AT_ONCE)
+        some = (await rows.execute(query if last is None else query.where(table.c.id > last))).all()
+        if not some:
+            return found
+        last = some[-1].id
+        if kept := [_row(table, row) for row in some if (table, row.id) != (accounts, ANYONE)]:
+            await tx.execute(table.insert(), kept)
+        found += len(kept)
+
+
+def _row(table: sa.Table, row: sa.Row[Any]) -> dict[str, Any]:
+    named = dict(row._mapping)
+    if table is segments:
+        del named["id"]  # counted up by each database for itself
+    return named
