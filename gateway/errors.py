@@ -76,6 +76,11 @@ class Forbidden(GatewayError):
     text = "This is not allowed."
 
 
+class ApiKeyInvalid(GatewayError):
+    code, status = "API_KEY_INVALID", 401
+    text = "The key is missing or wrong. Send it as X-API-Key, or as Authorization: Bearer."
+
+
 class LinkExpired(GatewayError):
     code, status = "LINK_EXPIRED", 410
     text = "The time of this link is over. Ask for the download again."

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     secret: SecretStr | None = Field(
         None, min_length=16, description="What links are signed with; else made once, in the data folder."
     )
+    admin_key: SecretStr | None = Field(
+        None, min_length=16, description="Key of the operator, who issues codes and sees every transcript."
+    )
     link_s: float = Field(3600, gt=0, description="How long the link of a part is good.")
     database_url: SecretStr | None = Field(
         None, validation_alias=_also("DATABASE_URL", "DATABASE_URL"),
