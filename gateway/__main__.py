@@ -148,7 +148,8 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         for one in error.errors():
-            print(f"setting {'.'.join(str(at) for at in one['loc'])}: {one['msg']}", file=sys.stderr)
+            names = (str(at) if str(at).isupper() else f"GATEWAY_{str(at).upper()}" for at in one["loc"])
+            print(f"setting {'.'.join(names)}: {one['msg']}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         return value.lower() if isinstance(value, str) else value
 
     @property
+    def model_name(self) -> str:
+        """What the model is called, also where it was given as a folder."""
+        return Path(self.model).name
+
+    @property
     def worker_count(self) -> int:
         """Workers to start: workers x threads never exceed the cores (twice the threads ran 4x slower)."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

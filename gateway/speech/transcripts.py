@@ -71,7 +71,7 @@ class Transcripts:
     def check(self) -> None:
         """Raises NotReady or Busy where a new transcript would be refused now."""
         if not self._pool.ready:
-            restarting = "The speech workers are being started again. Try again in a moment."
+            restarting = "The speech workers are starting. Try again in a moment."
             raise NotReady(restarting if self._pool.model else None, retry_after_s=_RETRY_S)
         self._check_room()
 

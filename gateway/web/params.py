@@ -76,8 +76,11 @@ async def go_on(request: web.Request) -> None:
         request.writer.output_size = 0  # nothing of the answer has been sent
 
 
-async def body(request: web.Request, model: type[Model], settings: Settings) -> Model:
-    """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow."""
+async def body(request: web.Request, model: type[Model], settings: Settings, *, otherwise: str = "") -> Model:
+    """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow.
+
+    `otherwise` is told to those whose body is no JSON, or more than JSON may be.
+    """
     check_encoding(request)
     try:
         await go_on(request)
@@ -86,13 +89,15 @@ async def body(request: web.Request, model: type[Model], settings: Settings) -> 
     except TimeoutError:
         raise BodyTooSlow from None
     except web.HTTPRequestEntityTooLarge:
-        raise BodyTooLarge from None
+        told = f"A JSON body has at most {settings.body_bytes_max} bytes. {otherwise}"
+        raise BodyTooLarge(told.strip()) from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise Invalid([fault((), FRAMING, "framing")]) from None
     try:
         sent = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Invalid([fault((), f"The body is not JSON: {error.msg}", "json_invalid")]) from None
+        told = f"The body is not JSON: {error.msg}. {otherwise}"
+        raise Invalid([fault((), told.strip(), "json_invalid")]) from None
     if not isinstance(sent, dict):
         raise Invalid([fault((), "The body should be a JSON object.", "dict_type")])
     try:

@@ -9,6 +9,8 @@ from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish, TranscribeWish
 from gateway.wire.forms import Form
 
+_MEDIA = "Media need a Content-Type of audio/... or video/..., or a form with a file."
+
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Finds the post and follows its transcript: its own captions, or what is heard in it."""
@@ -16,8 +18,12 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     form = accept.form(request)
     if upload.sent(request):
         return await _uploaded(request, form)
-    wish = await params.body(request, TranscribeWish, gateway.settings)
-    options = _options(wish, gateway.settings.model)
+    if stray := SpeechWish.model_fields.keys() & request.query.keys():
+        raise BadRequest(
+            f"Beside a url, options go into the JSON, and not into the query: {', '.join(sorted(stray))}."
+        )
+    wish = await params.body(request, TranscribeWish, gateway.settings, otherwise=_MEDIA)
+    options = _options(wish, gateway.settings.model_name)
     post = await gateway.extractor.find(wish.url)
     return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
 
@@ -29,13 +35,13 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
     """
     gateway = request.app[GATEWAY]
     names = SpeechWish.model_fields.keys()
-    _of_upload(request, {}, gateway.settings.model)  # faults of the query need no body
+    _of_upload(request, {}, gateway.settings.model_name)  # faults of the query need no body
     async with upload.received(request, names) as body:
         if not upload.is_form(request) or body.fields or names & request.query.keys():
             body.seal()
         else:
             await body.whole()
-        options = _of_upload(request, body.fields, gateway.settings.model)
+        options = _of_upload(request, body.fields, gateway.settings.model_name)
         return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
 
 
@@ -49,7 +55,7 @@ def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -
 
 def _options(wish: SpeechWish, model: str) -> Options:
     if wish.model not in (None, model):
-        raise BadRequest("This server recognises speech with another model; leave `model` out.")
+        raise BadRequest(f"The model of this server is {model}: send that, or leave `model` out.")
     return Options(
         language=wish.language,
         task=wish.task,

@@ -324,6 +324,25 @@ async def test_wrong_wishes_name_their_fault(front: Front, body: dict[str, Any],
     assert answer["error"]["message"]
 
 
+async def test_media_that_are_not_called_so_are_told_what_to_do(front: Front) -> None:
+    for media, status in ((bytes(range(256)), 400), (bytes(100_000), 413)):
+        async with front.session.post(
+            front.url + "/transcribe",
+            data=media,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        ) as response:
+            answer = await response.json()
+        assert response.status == status
+        assert "Media need a Content-Type" in answer["error"]["message"]
+
+
+async def test_options_beside_a_url_are_not_passed_over_in_the_query(front: Front) -> None:
+    body = {"url": front.origin.url("speech")}
+    async with front.session.post(front.url + "/transcribe?words=true", json=body) as response:
+        assert response.status == 400
+        assert "words" in (await response.json())["error"]["message"]
+
+
 async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
     refused = ("image/png", "application/x-ndjson;q=0", "text/html, image/*;q=0.5")
     for headers, query in (*(({"Accept": one}, "") for one in refused), ({}, "?format=docx")):

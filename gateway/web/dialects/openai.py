@@ -2,7 +2,6 @@
 
 import time
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -78,7 +77,7 @@ class Body(BaseModel):
     @classmethod
     def _streamed(cls, stream: bool, info: ValidationInfo) -> bool:
         if stream and info.data.get("response_format", "json") not in ("json", "text"):
-            raise PydanticCustomError("stream", "A stream has response_format json.")
+            raise PydanticCustomError("stream", "A stream is had with response_format json or text.")
         return stream
 
     def options(self, task: Task) -> Options:
@@ -279,7 +278,7 @@ def _segment(segment: Segment, temperature: float) -> dict[str, Any]:
 
 def _models(settings: Settings) -> tuple[str, ...]:
     """The names of the server's model, its own first; one in a folder has the folder's."""
-    return (Path(settings.model).name, *ALIASES)
+    return (settings.model_name, *ALIASES)
 
 
 def _model(name: str) -> dict[str, Any]:
