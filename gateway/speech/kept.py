@@ -10,6 +10,8 @@ from collections.abc import Hashable, Iterator
 
 from gateway.speech.transcript import Transcript
 
+ENTRY_BYTES = 4096  # what one takes besides its text
+
 
 class _Entry:
     def __init__(self, transcript: Transcript) -> None:
@@ -72,7 +74,7 @@ class Kept:
         if not transcript.whole:
             self._unname(entry)
         entry.ended_at = time.monotonic()
-        entry.bytes = transcript.bytes
+        entry.bytes = transcript.bytes + ENTRY_BYTES
         self._bytes += entry.bytes
         for id_, old in list(self._entries.items()):
             if self._bytes <= self._bytes_max:

@@ -9,13 +9,12 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from gateway import errors
 from gateway.errors import Busy, GatewayError, Internal
 from gateway.tasks import Background, Shared
 from gateway.wire.events import (
@@ -55,6 +54,7 @@ class Transcript:
         self._segments: list[Segment] = []
         self._grown = asyncio.Event()  # replaced at each event
         self._started = time.monotonic()
+        self._again: int | None = None  # segments that are said once more; None: nothing ever was
         self._shared: Shared | None = None
 
     def start(self, work: "Work", background: Background) -> "asyncio.Task[None]":
@@ -68,17 +68,24 @@ class Transcript:
 
     def inform(self, info: Info) -> None:
         """Says what is being recognised, first of all."""
-        assert not self._log
+        if self._log:
+            assert self._again is not None
+            return
         self._append(msgspec.structs.replace(info, id=self.id))
 
     def add(self, segment: Segment) -> None:
         """Appends a segment, whatever its own number was."""
+        if self._again:
+            self._again -= 1
+            return
         numbered = msgspec.structs.replace(segment, id=len(self._segments))
         self._segments.append(numbered)
         self._append(numbered)
 
-    async def follow_on(self, other: "Transcript") -> Ending:
-        """Goes on as `other` does, which is of the same sound. Raises what made that fail."""
+    async def follow_on(self, other: "Transcript") -> Ending | None:
+        """Goes on as `other` does, which is of the same sound. None when that fails or has stopped."""
+        if other.ending and not other.over:
+            return None
         async with aclosing(other.follow(after=len(self._log) - 1)) as events:
             async for _, event in events:
                 match event:
@@ -89,8 +96,12 @@ class Transcript:
                     case End():
                         return Ending(event.duration, event.speech, event.reasons)
                     case Failed():
-                        raise errors.by_code(event.code, event.message)
-        raise Internal
+                        return None
+        return None
+
+    def resume(self) -> None:
+        """From here on the work says again, from the beginning, what is in the log already."""
+        self._again = len(self._segments)
 
     # the readers
 
@@ -147,6 +158,11 @@ class Transcript:
                     return
                 await grown.wait()
 
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Keeps the work running, as a reader does."""
+        assert self._shared is not None, "started"
+        return self._shared.joined()
+
     def agrees(self, other: "Transcript") -> bool:
         """Whether what both have said so far is the same."""
         said = zip(self._segments, other._segments, strict=False)
@@ -182,12 +198,17 @@ class Transcript:
         grown.set()
 
     def _ended(self) -> None:
-        """The task is over; readers never wait for nothing."""
+        """The task is over; readers never wait for nothing, and nothing of the media is held any more."""
+        self._standing, self._settle = _nowhere, None
         if not self.over:
             self._fail(Busy("This transcript was stopped before its end. Ask again."))
 
     def _fail(self, failure: GatewayError) -> None:
         self._append(Failed(failure.code, failure.message))
+
+
+def _nowhere(_: Transcript) -> Progress:
+    return Progress(0, 0.0, 0, None)
 
 
 Work = Callable[[Transcript], Coroutine[Any, Any, Ending]]  # writes Info and Segments into the log

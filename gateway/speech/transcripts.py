@@ -5,7 +5,7 @@ Always: at most one transcript per sound and options runs, and no more of them t
 
 import asyncio
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway.errors import BadRequest, Busy, GatewayError, NotReady
@@ -41,6 +41,7 @@ class Transcripts:
         self._thread = ThreadPoolExecutor(1, "voice detector")  # 900 x real time: enough for all
         self._kept = Kept(bytes_max=settings.transcript_bytes_max, keep_s=settings.transcript_s)
         self._running: dict[str, tuple[Transcript, float | None]] = {}
+        self._places: set[Place] = set()  # promised to uploads whose transcripts have not begun
 
     def __len__(self) -> int:
         """Transcripts running; one that everybody left is not."""
@@ -49,7 +50,7 @@ class Transcripts:
     @property
     def room(self) -> bool:
         """Whether one more transcript would be accepted."""
-        return len(self) < self._settings.transcripts_max
+        return len(self) + len(self._places) < self._settings.transcripts_max
 
     @property
     def wait_s(self) -> int:
@@ -67,6 +68,11 @@ class Transcripts:
         if self.room or speed is None or not left:
             return _RETRY_S
         return min(_RETRY_S_MAX, max(1, math.ceil(min(left) * len(left) / speed)))
+
+    def place(self) -> "Place":
+        """Room for one transcript, until it begins or its wish is given up. Raises as `check`."""
+        self.check()
+        return Place(self._places)
 
     def check(self) -> None:
         """Raises NotReady or Busy where a new transcript would be refused now."""
@@ -96,8 +102,10 @@ class Transcripts:
         if there is not None:
             return there
         self.check()
-        listening = Listening(sound, self._detector, self._thread)
-        work = Recognition(options, listening, self._pool, duration=duration, ahead=self._ahead)
+
+        def work() -> Work:
+            listening = Listening(sound, self._detector, self._thread)
+            return Recognition(options, listening, self._pool, duration=duration, ahead=self._ahead)
 
         async def once(transcript: Transcript) -> Ending:
             return await self._once(transcript, work, options, sound)
@@ -159,21 +167,27 @@ class Transcripts:
         del self._running[transcript.id]
         self._kept.ended(transcript, stopped=task.cancelled())
 
-    async def _once(self, transcript: Transcript, work: Work, options: Options, sound: Sound) -> Ending:
+    async def _once(
+        self, transcript: Transcript, work: Callable[[], Work], options: Options, sound: Sound
+    ) -> Ending:
         """Does the work, unless the media turn out to be those of another transcript.
 
         Media are known by a hash, once they are whole: often before much was heard of them.
         """
         async with asyncio.TaskGroup() as group:
-            working = group.create_task(work(transcript))
+            working = group.create_task(work()(transcript))
             claiming = group.create_task(self._claimed(transcript, options, sound))
             await asyncio.wait({working, claiming}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                first = claiming.result()
-                if first is not transcript and transcript.agrees(first):
-                    working.cancel()
+            first = transcript if working.done() else claiming.result()
+            if first is not transcript and transcript.agrees(first):
+                working.cancel()
+                async with first.held():  # those who asked for it may leave it meanwhile
                     await asyncio.wait({working})
-                    return await transcript.follow_on(first)
+                    ending = await transcript.follow_on(first)
+                if ending is None:  # what made that one fail may be its own: its media, its upload
+                    transcript.resume()
+                    ending = await work()(transcript)
+                return ending
         return working.result()
 
     async def _claimed(self, transcript: Transcript, options: Options, sound: Sound) -> Transcript:
@@ -188,3 +202,15 @@ class Transcripts:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""
         share = _AHEAD_PER_WORKER * self._pool.workers // max(1, len(self))
         return max(_AHEAD_LEAST, share)
+
+
+class Place:
+    """Room that was promised; leave it before the transcript begins, which then takes it."""
+
+    def __init__(self, places: "set[Place]") -> None:
+        self._places = places
+        places.add(self)
+
+    def leave(self) -> None:
+        """Gives the room back; once more is no harm."""
+        self._places.discard(self)

@@ -1,5 +1,6 @@
 """One model, as windows need it: the only file that knows faster-whisper and CTranslate2. In a worker."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.speech.pieces import HOP, Decoded, Partial, Piece, repetition
 from gateway.speech.spans import Span, split
 from gateway.speech.windows import RATE
 
+_NO_WORDS = re.compile(r"<\|[^|>]*\|>|[\x00-\x1f\x7f]+")  # the model's own signs, and control characters
 _PROMPT_MAX = 223  # tokens of hotwords and prompt together: half of what the decoder can see
 _TOKENS_MAX = 224  # of an answer, the other half; most seen was 120 in 26 s
 _TOKENS_PER_S = 30  # a loop ends sooner in a short piece: 2.8 s became .3 in one of .6 s
@@ -134,7 +136,8 @@ class Whisper:
         tokenizer = self._tokenizer(window)
 
         def tokens(text: str | None) -> list[int]:
-            return list(tokenizer.encode(" " + text.strip())) if text and text.strip() else []
+            words = _NO_WORDS.sub(" ", text or "").strip()
+            return list(tokenizer.encode(" " + words)) if words else []
 
         hotwords = tokens(window.job.options.hotwords)[:_PROMPT_MAX]
         prompt = tokens(window.job.options.prompt)

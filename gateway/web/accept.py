@@ -1,13 +1,13 @@
 """Which form a transcript is asked for in."""
 
 import re
-from fnmatch import fnmatchcase
 
 from aiohttp import web
 
 from gateway.errors import GatewayError
 from gateway.wire.forms import FORMS, NAMED, Form
 
+_WISHES_MAX = 32  # a browser sends eight
 _ASKED = NAMED | {"text": NAMED["txt"]}
 
 
@@ -22,13 +22,20 @@ def form(request: web.Request) -> Form:
         if name not in _ASKED:
             raise NotAcceptable(f"?format= is one of {', '.join(_ASKED)}.")
         return _ASKED[name]
-    wishes = [_wish(one) for one in (request.headers.get("Accept") or "*/*").split(",")]
+    accepted = (request.headers.get("Accept") or "*/*").split(",")[:_WISHES_MAX]
+    wishes = [_wish(one) for one in accepted]
     refused = {pattern for weight, pattern in wishes if not weight}
     for weight, pattern in sorted(wishes, key=lambda wish: -wish[0]):
         for one in FORMS:
-            if weight > 0 and fnmatchcase(one.media_type, pattern) and one.media_type not in refused:
+            if weight > 0 and _covers(pattern, one.media_type) and one.media_type not in refused:
                 return one
     raise NotAcceptable
+
+
+def _covers(pattern: str, media_type: str) -> bool:
+    return pattern in (media_type, "*/*") or (
+        pattern.endswith("/*") and media_type.startswith(pattern.removesuffix("*"))
+    )
 
 
 def _wish(accepted: str) -> tuple[float, str]:

@@ -42,6 +42,7 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
         else:
             await body.whole()
         options = _of_upload(request, body.fields, gateway.settings.model_name)
+        body.place.leave()
         return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
 
 

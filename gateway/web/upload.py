@@ -15,6 +15,7 @@ from aiohttp.http import HttpProcessingError
 from gateway.errors import BadRequest, BodyTooLarge, BodyTooSlow
 from gateway.media.spool import Spool
 from gateway.settings import Settings
+from gateway.speech.transcripts import Place
 from gateway.web import params
 from gateway.web.keys import GATEWAY
 from gateway.web.params import Invalid, fault
@@ -23,7 +24,7 @@ from gateway.wire.formdata import FormReader, Malformed, Part, PartEnd
 
 FILE = "file"  # the field with the media
 FIELDS_MAX = 64
-FIELD_BYTES_MAX = 64 << 10  # the end of a long prompt may count
+FIELDS_BYTES_MAX = 128 << 10  # of all that are kept; the end of a long prompt may count
 MEDIA_TYPE = "application/octet-stream"  # the decoder looks for itself
 _CUT = "The body was cut short."
 
@@ -57,8 +58,8 @@ async def received(request: web.Request, names: Collection[str]) -> AsyncIterato
     params.check_encoding(request)
     if (request.content_length or 0) > gateway.settings.upload_bytes_max:
         raise BodyTooLarge
-    gateway.transcripts.check()
-    upload = Upload(request, names, gateway.settings)
+    place = gateway.transcripts.place()
+    upload = Upload(request, names, gateway.settings, place)
     try:
         await upload.begin()
         async with gateway.upload(upload.key, upload.fill) as upload.spool:
@@ -72,7 +73,10 @@ class Upload:
 
     spool: Spool
 
-    def __init__(self, request: web.Request, names: Collection[str], settings: Settings) -> None:
+    def __init__(
+        self, request: web.Request, names: Collection[str], settings: Settings, place: Place
+    ) -> None:
+        self.place = place  # left when the transcript begins
         self.key = object()  # nobody else's, and unlike the request it may be kept
         self.fields: dict[str, list[str]] = {}  # those that have come, by name
         self._request = request
@@ -121,10 +125,12 @@ class Upload:
     async def end(self) -> None:
         """Reads no more: what is left of the body is aiohttp's."""
         self._over = True
+        self.place.leave()
         if self._filling is not None and not self._filling.done():
             self._filling.cancel()
             await asyncio.wait([self._filling])
         await self._file.aclose()
+        self.fields = {}  # whoever still knows of this holds nothing of the caller's
 
     async def _raw(self) -> AsyncGenerator[bytes, None]:
         while data := await self._read():
@@ -134,7 +140,7 @@ class Upload:
         """The file's bytes; fields are put down as they pass."""
         try:
             form = FormReader(formdata.boundary(self._request.headers["Content-Type"]))
-            name, value, count, files = "", bytearray(), 0, 0
+            name, value, count, files, kept = "", bytearray(), 0, 0, 0
             while not form.ended:
                 data = await self._read()
                 if not data:
@@ -153,8 +159,9 @@ class Upload:
                             yield piece
                         case bytes() if name in self._names:
                             value += piece
-                            if len(value) > FIELD_BYTES_MAX:
-                                raise BodyTooLarge(f"The form's field {name} is too long.")
+                            kept += len(piece)
+                            if kept > FIELDS_BYTES_MAX:
+                                raise BodyTooLarge("The form's fields are too long.")
         except Malformed as failure:
             raise BadRequest(str(failure)) from None
 

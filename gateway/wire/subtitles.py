@@ -16,6 +16,7 @@ _LEAST_S = 0.001  # a cue that ends where it begins is none
 
 _TIME = r"(?:(\d{1,4}):)?([0-5]\d):([0-5]\d)[.,](\d{3})"
 _TIMING = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?")
+_NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # int() refuses some thousand digits
 _TAG = re.compile(r"<[^>]*>?")
 
 
@@ -53,7 +54,8 @@ def cues(file: str) -> list[Cue]:
         if at is None or timing is None:
             continue  # a note, a style, a region, or nothing that a player would show
         start, end = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:])
-        lines = html.unescape(_TAG.sub("", "\n".join(block[at + 1 :]))).split("\n")
+        marked = _TAG.sub("", "\n".join(block[at + 1 :]))
+        lines = html.unescape(_NO_CHARACTER.sub("", marked)).split("\n")
         text = "\n".join(flat for line in lines if (flat := _flat(line)))
         if text and end >= start:
             found.append(Cue(start, end, text))

@@ -318,6 +318,60 @@ async def test_a_twin_goes_on_when_the_readers_of_the_first_leave(
     assert error_rate(clip, text_of(segments(await following))) < 0.2
 
 
+async def test_a_twin_goes_on_by_itself_when_the_first_fails(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    """Whatever broke it may be its own: its media, its upload."""
+    clip = joined(debian_clips, 0.5)
+    gate, cut = asyncio.Event(), len(silence(14))
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield clip.samples[:cut]
+        await gate.wait()
+        raise UpstreamFailed
+
+    async def told() -> str:
+        return "half"
+
+    first = transcripts.join("its own", Options(), Sound(chunks, digest=told), duration=None)
+    reading = asyncio.create_task(followed(first))
+    while len(first) < 2:
+        await asyncio.sleep(0.01)
+    second = transcripts.join("sound", Options(), named(clip.samples, "half"), duration=None)
+    following = asyncio.create_task(followed(second))
+    while len(second) < 2:
+        await asyncio.sleep(0.01)
+    gate.set()
+    assert isinstance((await reading)[-1], Failed)
+    said = await following
+    assert isinstance(said[-1], End)
+    assert [one.id for one in segments(said)] == list(range(len(segments(said))))
+    assert error_rate(clip, text_of(segments(said))) < 0.2
+
+
+async def test_a_twin_is_not_drawn_into_the_end_of_a_first_that_is_left(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    clip = joined(debian_clips[:2], 0.5)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def told() -> str:
+        return "left just now"
+
+    samples = never(begun, ended, clip.samples[: len(silence(14))]).samples
+    first = transcripts.join("left", Options(prompt="x"), Sound(samples, digest=told), duration=None)
+    reading = first.follow()
+    await anext(reading)
+
+    async def leaving() -> str:
+        await reading.aclose()
+        return "left just now"
+
+    sound_ = Sound(sound(clip.samples).samples, digest=leaving)
+    second = transcripts.join("stays", Options(prompt="x"), sound_, duration=None)
+    assert isinstance((await followed(second))[-1], End)
+
+
 async def test_one_that_failed_is_tried_again_and_its_log_still_read(
     transcripts: Transcripts, debian_clips: list[Clip]
 ) -> None:

@@ -117,6 +117,15 @@ async def test_deltas_come_before_the_upload_has_ended_and_are_events(speaking: 
         assert json.loads(last.removeprefix(b"data: "))["type"] == "transcript.text.done"
 
 
+async def test_a_stream_that_is_asked_for_too_late_is_told(speaking: Front) -> None:
+    body = form(("model", b"base"), ("file", SPEECH), ("stream", b"true"))
+    async with raw(speaking, TRANSCRIPTIONS, media=FORM) as request:
+        request.send(body)
+        request.finish()
+        status, error = await request.error()
+    assert (status, error["param"]) == (400, "stream")
+
+
 async def test_a_stream_that_fails_has_an_error_and_no_end(speaking: Front) -> None:
     body = form(("stream", b"true"), ("model", b"base"), ("file", SPEECH), ("language", b"de"))
     async with raw(speaking, TRANSCRIPTIONS, media=FORM) as request:

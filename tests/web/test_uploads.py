@@ -1,9 +1,11 @@
 """POST /transcribe with media in the body, with the real model: whole, slow, broken, too large, twice."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.web import upload
 from gateway.wire import events
 from gateway.wire.events import End, Event, Failed, Info, Segment
 from tests.speech import clips
@@ -436,7 +439,7 @@ async def test_what_still_comes_after_the_answer_is_passed_over(
         ("?language=english", "query.language:"), ("?task=sing", "query.task:"),
         ("?words=maybe", "query.words:"), ("?source=radio", "query.source:"),
         ("?prompt=" + "x" * 2001, "query.prompt:"), ("?hotwords=" + "x" * 2001, "query.hotwords:"),
-        ("?model=huge", "This"), ("?source=captions", "An upload"),
+        ("?model=huge", "The model"), ("?source=captions", "An upload"),
     ],
 )  # fmt: skip
 async def test_a_wrong_option_is_told_before_the_body_is_sent(front: Front, query: str, fault: str) -> None:
@@ -459,7 +462,7 @@ async def test_a_wrong_field_is_told(speaking: Front) -> None:
         assert message.startswith(fault)
     late = form(("language", b"en"), ("file", SOUND), ("words", b"true"))
     await fails(speaking, late, {"Content-Type": FORM}, 400, "VALIDATION_ERROR")
-    long = form(("prompt", b"x" * 70_000), ("file", SOUND))
+    long = form(("prompt", b"x" * 140_000), ("file", SOUND))
     assert (await refused(speaking, long, {"Content-Type": FORM}))[:2] == (413, "BODY_TOO_LARGE")
     await nothing_left(speaking)
 
@@ -516,6 +519,35 @@ async def test_a_client_that_waits_is_told_to_go_on(speaking: Front) -> None:
 async def test_a_compressed_upload_is_not_read(front: Front) -> None:
     headers = {**AUDIO, "Content-Encoding": "gzip"}
     assert (await refused(front, SOUND, headers))[:2] == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_an_upload_has_its_place_while_it_arrives(listening: Any) -> None:
+    front = await listening(transcripts_max=1)
+    async with raw(front, media=FORM) as request:  # its file comes first: no transcript yet
+        request.send(form(("file", SPEECH))[:5000])
+        await until(lambda: not front.gateway.transcripts.room)
+        await fails(front, SPEECH, VIDEO, 503, "BUSY")
+    await until(lambda: front.gateway.transcripts.room)
+    status, log = await told(front, SPEECH, VIDEO)
+    assert (status, type(log[-1])) == (200, End)
+
+
+async def test_what_is_kept_of_a_transcript_holds_nothing_of_its_upload(
+    speaking: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads: weakref.WeakSet[upload.Upload] = weakref.WeakSet()
+    begin = upload.Upload.begin
+
+    async def noted(self: upload.Upload) -> None:
+        uploads.add(self)
+        await begin(self)
+
+    monkeypatch.setattr(upload.Upload, "begin", noted)
+    await told(speaking, SOUND, {"Content-Type": "audio/mpeg"})
+    await fails(speaking, b"no media at all", {"Content-Type": "audio/mpeg"}, 422, "MEDIA_UNDECODABLE")
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert not uploads
 
 
 async def test_a_full_server_refuses_an_upload_and_stays_whole(listening: Any) -> None:

@@ -116,7 +116,11 @@ async def transcriptions(request: web.Request) -> web.StreamResponse:
         wish = _wish(request, body)
         if wish.stream:
             return await _stream(request, body, wish)
-        return _told(await _heard(request, body, "transcribe"), _wish(request, body), "transcribe")
+        heard = await _heard(request, body, "transcribe")
+        last = _wish(request, body)
+        if last.stream:
+            raise Invalid([fault(("stream",), "Send `stream` before the file, or the file first.", "order")])
+        return _told(heard, last, "transcribe")
 
 
 async def translations(request: web.Request) -> web.StreamResponse:
@@ -168,6 +172,7 @@ async def _heard(request: web.Request, body: Upload, task: Task) -> Heard:
     while True:
         options = _wish(request, body).options(task)
         heard = Heard()
+        body.place.leave()
         async with aclosing(gateway.uploaded(body.key, body.fill, options).follow()) as log:
             async for _, event in log:
                 if _wish(request, body).options(task) != options:
@@ -191,6 +196,7 @@ async def _stream(request: web.Request, body: Upload, wish: Body) -> web.StreamR
     """
     gateway = request.app[GATEWAY]
     body.seal()
+    body.place.leave()
     transcript = gateway.uploaded(body.key, body.fill, wish.options("transcribe"))
     async with aclosing(transcript.follow()) as log:
         _, event = await anext(log)
