@@ -143,6 +143,16 @@ class CreditTooSmall(GatewayError):
     text = "The code is worth less than the audio is long."
 
 
+class AudioTooLong(GatewayError):
+    code, status = "AUDIO_TOO_LONG", 413
+    text = "The audio is longer than this server accepts."
+
+
+class NotAudio(GatewayError):
+    code, status = "NOT_AUDIO", 415
+    text = "The file is not audio, whatever it is called. Send audio or video."
+
+
 # The post
 
 

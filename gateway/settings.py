@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="Where codes, transcripts and jobs are kept; else in SQLite, in the data folder.",
     )  # fmt: skip
     database_migrate: bool = Field(True, description="Bring the tables of the database up to date at start.")
+    lease_s: float = Field(
+        60, ge=1, le=3600, description="After so long, what a process that died had held is free again."
+    )
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts, separated by commas, that webhooks may go to also where they are private."
+    )
 
     # the site
     proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -183,7 +189,7 @@ class Settings(BaseSettings):
             raise ValueError("the file is not in the Netscape format: seven fields with tabs between them")
         return file
 
-    @field_validator("origin_hosts", "proxy_url", mode="before")
+    @field_validator("origin_hosts", "proxy_url", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (

@@ -1,14 +1,27 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import msgspec
 import structlog
 
 from gateway import secret
-from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
+from gateway.errors import (
+    AudioTooLong,
+    CreditTooSmall,
+    GatewayError,
+    MediaUndecodable,
+    NotAudio,
+    StoreUnavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+    VideoTooLong,
+)
 from gateway.media import links
 from gateway.media.audio import Decoders
 from gateway.media.canary import Canary
@@ -20,18 +33,30 @@ from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
 from gateway.media.slideshow import Slideshows
+from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
 from gateway.media.spools import Fill, Spools
 from gateway.media.upstream import Upstreams
+from gateway.media.webhooks import Webhooks
 from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
+from gateway.speech.transcript import Settle
 from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
 from gateway.speech.written import written
+from gateway.store import database, schema, transcripts
+from gateway.store.codes import Codes
+from gateway.store.holds import Holds
+from gateway.store.jobs import Job, Jobs
 from gateway.tasks import Background
 from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
+JOBS_S = 30 * 24 * 3600  # how long an Idempotency-Key is good
+ORPHANED = timedelta(
+    seconds=300
+)  # after which a webhook is owed by a process that is gone: longer than it is tried for
+HEAD_BYTES = 512  # of media that nobody understood: what else they may be
 
 log = structlog.get_logger()
 
@@ -61,6 +86,12 @@ class Gateway:
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.pool = LocalPool(settings)
         self.transcripts = Transcripts(self.pool, self.background, settings)
+        self.database = database.of(settings)
+        self.archive = transcripts.Transcripts(self.database)
+        self.codes = Codes(self.database)
+        self.holds = Holds(self.database, lease_s=settings.lease_s)
+        self.jobs = Jobs(self.database, secrets.token_urlsafe(12), lease_s=settings.lease_s)
+        self.webhooks = Webhooks(self.secret, settings.webhook_allow)
         self.stopping = False
 
     @property
@@ -203,16 +234,61 @@ class Gateway:
         sound = self.sound(lambda: self.upload(key, fill))
         return self.transcripts.join(("upload", key), options, sound, duration=None)
 
-    def sound(self, opened: Callable[[], AbstractAsyncContextManager[Spool]]) -> Sound:
+    def bought(
+        self, key: Hashable, fill: Fill, options: Options, *, worth_s: float, settle: Settle, id_: str
+    ) -> Transcript:
+        """The same, of a code that is worth so much: it is stopped as soon as there is more.
+
+        Raises Busy, NotReady; its readers get CreditTooSmall, AudioTooLong, NotAudio too.
+        """
+        seconds_max = self.settings.video_duration_max
+        sound = self.sound(lambda: self.upload(key, fill), seconds_max=min(seconds_max, worth_s))
+
+        async def samples() -> AsyncGenerator[bytes, None]:
+            try:
+                async with aclosing(sound.samples()) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except VideoTooLong:
+                if worth_s < seconds_max:
+                    raise CreditTooSmall(
+                        f"The audio is longer than {worth_s:g} s, which is what the code is worth."
+                    ) from None
+                raise AudioTooLong(f"The audio is longer than {seconds_max:g} s.") from None
+            except MediaUndecodable:
+                async with self.upload(key, fill) as spool, aclosing(spool.chunks(0, HEAD_BYTES)) as first:
+                    head = await anext(first, b"") if spool.size else b""
+                if foreign(head):
+                    raise NotAudio from None
+                raise
+
+        heard = Sound(samples, sound.arrived, sound.digest)
+        return self.transcripts.join(("upload", key), options, heard, duration=None, settle=settle, id_=id_)
+
+    async def tell(self, job: Job) -> None:
+        """Tells the webhook of a job that has ended, and puts down whether it was heard."""
+        if job.webhook_state != "OWED" or job.webhook_url is None:
+            return
+        error = None if job.error_code is None else {"code": job.error_code, "message": job.error_text}
+        news = {"id": job.transcript_id, "status": job.state.lower(), "error": error}
+        heard = await self.webhooks.tell(job.webhook_url, msgspec.json.encode(news))
+        await self.jobs.told(job.id, heard=heard)
+
+    def sound(
+        self,
+        opened: Callable[[], AbstractAsyncContextManager[Spool]],
+        *,
+        seconds_max: float | None = None,  # None: as the settings say
+    ) -> Sound:
         """What is heard in a spool, which is opened whenever it is needed."""
         open_: list[Spool] = []
+        most_s = self.settings.video_duration_max if seconds_max is None else seconds_max
 
         async def samples() -> AsyncGenerator[bytes, None]:
             async with opened() as spool:
                 open_.append(spool)
                 await spool.begun()
-                seconds_max = self.settings.video_duration_max
-                async with aclosing(self.decoders.samples(spool, seconds_max=seconds_max)) as chunks:
+                async with aclosing(self.decoders.samples(spool, seconds_max=most_s)) as chunks:
                     async for chunk in chunks:
                         yield chunk
 
@@ -232,11 +308,15 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     gateway = Gateway(settings)
     async with AsyncExitStack() as closing:
+        closing.push_async_callback(gateway.database.close)
         closing.callback(gateway.spools.close)
+        await schema.check(gateway.database, migrate=settings.database_migrate)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
         closing.push_async_callback(gateway.decoders.close)
         closing.push_async_callback(gateway.extractor.close)
+        await gateway.webhooks.start()
+        closing.push_async_callback(gateway.webhooks.close)
         await gateway.dial.start()
         closing.push_async_callback(gateway.dial.close)
         closing.push_async_callback(gateway.background.close)
@@ -244,6 +324,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.decoders.start()
         gateway.background.start(_speech(gateway), "model")
         gateway.background.start(_sweeping(gateway), "sweep")
+        gateway.background.start(_settling(gateway), "leases")
+        gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(_watching(gateway), "canary")
         yield gateway
 
@@ -275,6 +357,36 @@ async def _sweeping(gateway: Gateway) -> None:
         await asyncio.sleep(SWEEP_S)
         gateway.spools.sweep()
         gateway.transcripts.sweep()
+
+
+async def _settling(gateway: Gateway) -> None:
+    """Gives back the codes, and ends the jobs, of processes that are not there any more."""
+    while True:
+        try:
+            expired, repaired = await gateway.holds.expire(), await gateway.jobs.repair()
+            if expired or repaired:
+                log.warning("left by a dead process", holds=expired, jobs=repaired)
+            await gateway.jobs.sweep(JOBS_S)
+        except StoreUnavailable:
+            pass  # the database has said so
+        except Exception as error:  # a fault of ours is no reason to keep codes
+            log.error("leases not looked after", exc_info=error)
+        await asyncio.sleep(min(SWEEP_S, gateway.settings.lease_s))
+
+
+async def _telling(gateway: Gateway) -> None:
+    """Tells the webhooks that are owed by processes that are not there any more."""
+    while True:
+        try:
+            before = datetime.now(UTC) - ORPHANED
+            for job in await gateway.jobs.owed():
+                if job.ended_at is not None and job.ended_at < before:
+                    await gateway.tell(job)
+        except StoreUnavailable:
+            pass
+        except Exception as error:
+            log.error("webhooks not told", exc_info=error)
+        await asyncio.sleep(SWEEP_S)
 
 
 async def _watching(gateway: Gateway) -> None:

@@ -11,6 +11,8 @@ HEAD_BYTES = 16  # enough for every signature below
 
 _M4A_BRANDS = (b"M4A ", b"M4B ")
 _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
+_OTHERS = (b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"\x1f\x8b", b"GIF8", b"7z\xbc\xaf", b"Rar!")
+_WRITTEN = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)])  # any letter, no control sign
 _WEBVTT = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:[ \t\r\n]|\Z)")
 
 
@@ -33,6 +35,13 @@ def media_type(head: bytes) -> str | None:
     ):
         return "audio/mpeg"
     return "text/vtt" if _WEBVTT.match(head) else None
+
+
+def foreign(head: bytes) -> bool:
+    """Whether these bytes are surely neither sound nor film: text, a picture, a document, an archive."""
+    if head.startswith(_OTHERS) or (media_type(head) or "").startswith(("image/", "text/")):
+        return True
+    return bool(head) and not head.translate(None, _WRITTEN)
 
 
 def fits(media_type: str, kind: str) -> bool:

@@ -46,8 +46,13 @@ class Ending(msgspec.Struct, frozen=True):
 class Transcript:
     """The log of one sound on its way to text."""
 
-    def __init__(self, standing: Callable[["Transcript"], Progress], settle: "Settle | None" = None) -> None:
-        self.id = secrets.token_urlsafe(16)
+    def __init__(
+        self,
+        standing: Callable[["Transcript"], Progress],
+        settle: "Settle | None" = None,
+        id_: str | None = None,  # where it was promised before it began
+    ) -> None:
+        self.id = id_ or secrets.token_urlsafe(16)
         self._standing = standing
         self._settle = settle
         self._log: list[Logged] = []
@@ -103,7 +108,22 @@ class Transcript:
         """From here on the work says again, from the beginning, what is in the log already."""
         self._again = len(self._segments)
 
+    def stop(self) -> None:
+        """Ends the work, whoever still follows it."""
+        if self._shared is not None:
+            self._shared.task.cancel()
+
     # the readers
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended because it was stopped, or everybody had left."""
+        return self._shared is not None and self._shared.task.cancelled()
+
+    async def done(self) -> None:
+        """Waits for the end of the work without keeping it running."""
+        assert self._shared is not None, "started"
+        await asyncio.wait([self._shared.task])
 
     @property
     def ending(self) -> bool:

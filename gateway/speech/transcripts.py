@@ -89,10 +89,11 @@ class Transcripts:
         *,
         duration: float | None,
         settle: Settle | None = None,
+        id_: str | None = None,
     ) -> Transcript:
         """The transcript of this sound and these options: a running one, one that is kept, or a new one.
 
-        A new one is settled before its end is told.
+        A new one is settled before its end is told; then it is no one else's while it runs.
 
         Follow it at once: until somebody does, nobody can leave it. Raises Busy and NotReady.
         """
@@ -108,9 +109,9 @@ class Transcripts:
             return Recognition(options, listening, self._pool, duration=duration, ahead=self._ahead)
 
         async def once(transcript: Transcript) -> Ending:
-            return await self._once(transcript, work, options, sound)
+            return await self._once(transcript, work, options, sound, alone=settle is not None)
 
-        return self._start((key, options), once, sound, duration, settle)
+        return self._start((key, options), once, sound, duration, settle, id_)
 
     def written(self, key: Hashable, work: Work, *, duration: float | None) -> Transcript:
         """The transcript that `work` writes without the model, or the one that it wrote before."""
@@ -151,13 +152,14 @@ class Transcripts:
         sound: Sound | None,
         duration: float | None,
         settle: Settle | None,
+        id_: str | None = None,
     ) -> Transcript:
         def standing(transcript: Transcript) -> Progress:
             position, wait_s = self._pool.standing(transcript.id)
             arrived, whole = sound.arrived() if sound is not None else (0, None)
             return Progress(position, wait_s, arrived, whole)
 
-        transcript = Transcript(standing, settle)
+        transcript = Transcript(standing, settle, id_)
         self._kept.add(transcript, name)
         self._running[transcript.id] = (transcript, duration)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
@@ -168,15 +170,22 @@ class Transcripts:
         self._kept.ended(transcript, stopped=task.cancelled())
 
     async def _once(
-        self, transcript: Transcript, work: Callable[[], Work], options: Options, sound: Sound
+        self,
+        transcript: Transcript,
+        work: Callable[[], Work],
+        options: Options,
+        sound: Sound,
+        *,
+        alone: bool,
     ) -> Ending:
         """Does the work, unless the media turn out to be those of another transcript.
 
+        One that is `alone` may follow another and is not followed: it may fail for reasons of its own.
         Media are known by a hash, once they are whole: often before much was heard of them.
         """
         async with asyncio.TaskGroup() as group:
             working = group.create_task(work()(transcript))
-            claiming = group.create_task(self._claimed(transcript, options, sound))
+            claiming = group.create_task(self._claimed(transcript, options, sound, alone=alone))
             await asyncio.wait({working, claiming}, return_when=asyncio.FIRST_COMPLETED)
             first = transcript if working.done() else claiming.result()
             if first is not transcript and transcript.agrees(first):
@@ -190,13 +199,18 @@ class Transcripts:
                 return ending
         return working.result()
 
-    async def _claimed(self, transcript: Transcript, options: Options, sound: Sound) -> Transcript:
+    async def _claimed(
+        self, transcript: Transcript, options: Options, sound: Sound, *, alone: bool
+    ) -> Transcript:
         """Who answers for these media: the first of the transcripts of them."""
         try:
             digest = await sound.digest()
         except GatewayError:
             digest = None  # whoever decodes them tells what is wrong
-        return transcript if digest is None else self._kept.claim(transcript, ("media", digest, options))
+        if digest is None:
+            return transcript
+        name = ("media", digest, options)
+        return self._kept.named(name) or transcript if alone else self._kept.claim(transcript, name)
 
     def _ahead(self) -> int:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""

@@ -90,6 +90,11 @@ class Database:
         """For reading, of one moment. Raises StoreUnavailable."""
         return self._connected(lambda: self._backend.readers.begin())
 
+    async def check(self) -> None:
+        """Asks it something, before much is begun that needs it. Raises StoreUnavailable."""
+        async with self.reading() as connection:
+            await connection.execute(sa.select(1))
+
     def alone(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that no other of its kind overlaps, for changes of the tables."""
         return self._connected(self._backend.alone)

@@ -103,7 +103,7 @@ class Jobs:
         if wanted.waiting:  # as long as somebody waits, somebody renews
             row |= {"lease_owner": self._process, "lease_until": self._until()}
         async with self._database.transaction() as tx:
-            if (there := await self._same(tx, wanted)) is not None:
+            if (there := await self._same(tx, wanted.owner, wanted.idempotency_key)) is not None:
                 return there
             pending = sa.select(sa.func.count()).where(jobs.c.state == "PENDING")
             if (await tx.execute(pending)).scalar_one() >= self._pending_max:
@@ -111,9 +111,27 @@ class Jobs:
             insert = (sqlite if self._database.name == "sqlite" else postgresql).insert(jobs).values(row)
             keyed = insert.on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
             made = (await tx.execute(keyed.returning(jobs))).one_or_none()
-            found = await self._same(tx, wanted) if made is None else _job(made)
+            if made is not None:
+                return _job(made)
+            found = await self._same(tx, wanted.owner, wanted.idempotency_key)
         assert found is not None
         return found
+
+    async def keyed(self, key: str, *, owner: str = ANYONE) -> Job | None:
+        """The job that was asked for with a key, if there is one."""
+        async with self._database.reading() as tx:
+            return await self._same(tx, owner, key)
+
+    async def unkey(self, id_: str) -> None:
+        """Lets a job's key name another from now on."""
+        async with self._database.transaction() as tx:
+            await tx.execute(jobs.update().where(jobs.c.id == id_).values(idempotency_key=None))
+
+    async def owe(self, id_: str, webhook_url: str) -> None:
+        """Has a webhook told when a job ends."""
+        async with self._database.transaction() as tx:
+            open_ = sa.and_(jobs.c.id == id_, jobs.c.state.not_in(ENDED))
+            await tx.execute(jobs.update().where(open_).values(webhook_url=webhook_url))
 
     async def cancel(self, id_: str, *, owner: str | None = None) -> bool:
         """Ends a job that has not ended; whoever runs it sees that when renewing. False: it had ended.
@@ -153,6 +171,17 @@ class Jobs:
         async with self._database.transaction() as tx:
             row = (await tx.execute(leased)).one_or_none()
         return None if row is None else _job(row)
+
+    async def begin(self, id_: str) -> bool:
+        """Takes up a job that is waited for on a connection of this process. False: it was cancelled."""
+        now = self._database.now()
+        own = sa.and_(jobs.c.id == id_, jobs.c.state == "PENDING", jobs.c.lease_owner == self._process)
+        begun = jobs.update().where(own).values(
+            state="RUNNING", lease_until=self._until(), attempts=jobs.c.attempts + 1,
+            started_at=now, updated_at=now,
+        )  # fmt: skip
+        async with self._database.transaction() as tx:
+            return bool((await tx.execute(begun)).rowcount)
 
     async def renew(self, id_: str) -> bool:
         """Keeps a job for one lease more. False: it is not this process's any more, or was cancelled."""
@@ -255,10 +284,11 @@ class Jobs:
         ended = values | {"lease_until": None, "updated_at": now, "ended_at": now, "webhook_state": owed}
         return (await tx.execute(jobs.update().where(which).values(ended))).rowcount
 
-    async def _same(self, tx: AsyncConnection, wanted: Wanted) -> Job | None:
-        if wanted.idempotency_key is None:
+    @staticmethod
+    async def _same(tx: AsyncConnection, owner: str, key: str | None) -> Job | None:
+        if key is None:
             return None
-        same = sa.and_(jobs.c.owner == wanted.owner, jobs.c.idempotency_key == wanted.idempotency_key)
+        same = sa.and_(jobs.c.owner == owner, jobs.c.idempotency_key == key)
         row = (await tx.execute(sa.select(jobs).where(same))).one_or_none()
         return None if row is None else _job(row)
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from gateway.web import params, status, transcripts
-from gateway.web.dialects import openai, ttsave
+from gateway.web import bought, params, status, transcripts
+from gateway.web.dialects import credits, openai, ttsave
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
@@ -38,9 +38,16 @@ ROUTES = (
     Route("GET", "/media/{token}/{name}", media),
     Route("HEAD", "/media/{token}/{name}", media),
     Route("POST", "/transcribe", transcribe, uploads=True),
+    Route("POST", "/transcripts", bought.transcript, uploads=True),
     Route("GET", "/transcripts/{id}/events", transcripts.events),
     Route("GET", "/transcripts/{id}.{form}", transcripts.file),
     Route("GET", "/transcripts/{id}", transcripts.standing),
+    Route("POST", "/codes", credits.issue),
+    Route("GET", "/codes", credits.listed),
+    Route("GET", "/codes/{id}/credit", credits.credit),
+    Route("GET", "/codes/{id}", credits.code),
+    Route("PATCH", "/codes/{id}", credits.change),
+    Route("DELETE", "/codes/{id}", credits.delete),
     Route("POST", "/v1/audio/transcriptions", openai.transcriptions, OPENAI, uploads=True),
     Route("POST", "/v1/audio/translations", openai.translations, OPENAI, uploads=True),
     Route("GET", "/v1/models", openai.models, OPENAI),

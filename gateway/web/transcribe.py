@@ -49,6 +49,11 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
 def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -> Options:
     """What the query and the fields of a form say."""
     wish = params.fields(SpeechWish, dict(request.query), {name: all_[-1] for name, all_ in fields.items()})
+    return options_of_upload(wish, model)
+
+
+def options_of_upload(wish: SpeechWish, model: str) -> Options:
+    """What of a wish matters to the model. Raises BadRequest for what no upload has."""
     if wish.source == "captions":
         raise BadRequest("An upload has no captions; leave `source` out.")
     return _options(wish, model)

@@ -47,6 +47,13 @@ def _kind(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+def check(request: web.Request) -> None:
+    """Raises UnsupportedBody or BodyTooLarge for a body that says so before it comes."""
+    params.check_encoding(request)
+    if (request.content_length or 0) > request.app[GATEWAY].settings.upload_bytes_max:
+        raise BodyTooLarge
+
+
 @asynccontextmanager
 async def received(request: web.Request, names: Collection[str]) -> AsyncIterator["Upload"]:
     """The body, once its file has begun to arrive; of its fields, those of these names are kept.
@@ -55,9 +62,7 @@ async def received(request: web.Request, names: Collection[str]) -> AsyncIterato
     transcript would be accepted, before the client has sent the body.
     """
     gateway = request.app[GATEWAY]
-    params.check_encoding(request)
-    if (request.content_length or 0) > gateway.settings.upload_bytes_max:
-        raise BodyTooLarge
+    check(request)
     place = gateway.transcripts.place()
     upload = Upload(request, names, gateway.settings, place)
     try:

@@ -48,3 +48,16 @@ def test_what_is_taken_for_media_is_known_to_ffmpeg_and_names_nothing_else() -> 
         assert av.format.ContainerFormat(name, "r").is_input
     assert not NAMING & set(names)
     assert NAMING & av.formats_available  # they are not called otherwise by now
+
+
+@pytest.mark.parametrize(
+    ("head", "foreign"),
+    [
+        (b"Words, and nothing else.\r\n", True), ("Gr\u00fc\u00dfe".encode(), True), (b"%PDF-1.7\n\0", True),
+        (b"PK\x03\x04\0\0", True), (b"\x89PNG\r\n\x1a\n" + bytes(8), True), (b"WEBVTT\n\n", True),
+        (b"ID3\x04" + bytes(12), False), (b"RIFF\x24\0\0\0WAVEfmt ", False), (b"OggS\0\x02", False),
+        (b"\0\0\0\x20ftypisom\0\0\0\0", False), (bytes(16), False), (b"", False),
+    ],
+)  # fmt: skip
+def test_what_is_surely_no_sound(head: bytes, foreign: bool) -> None:
+    assert sniff.foreign(head) is foreign

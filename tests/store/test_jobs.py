@@ -230,3 +230,26 @@ async def test_what_ended_long_ago_goes(database: Database, jobs: Jobs) -> None:
     assert await jobs.sweep(-60) == 2
     async with database.reading() as tx:
         assert (await tx.execute(sa.select(table.c.id))).scalars().all() == [made[2].id]
+
+
+async def test_a_key_finds_its_job_until_it_is_given_to_another(database: Database) -> None:
+    mine = Jobs(database, "mine")
+    first = await mine.enqueue(Wanted("k", {}, idempotency_key="a", waiting=True))
+    assert await mine.keyed("a") == first
+    assert await mine.keyed("b") is None
+    await mine.unkey(first.id)
+    assert await mine.keyed("a") is None
+    assert (await mine.enqueue(Wanted("k", {}, idempotency_key="a", waiting=True))).id != first.id
+
+
+async def test_a_job_that_is_waited_for_here_is_begun_here_once(database: Database) -> None:
+    mine, other = Jobs(database, "mine"), Jobs(database, "other")
+    job = await mine.enqueue(Wanted("k", {}, waiting=True))
+    assert not await other.begin(job.id)
+    assert await mine.begin(job.id)
+    assert not await mine.begin(job.id)
+    assert ((await mine.get(job.id)).state, (await mine.get(job.id)).attempts) == ("RUNNING", 1)
+    assert await mine.fail(job.id, "X", "x")
+    stopped = await mine.enqueue(Wanted("k", {}, waiting=True))
+    await mine.cancel(stopped.id)
+    assert not await mine.begin(stopped.id)

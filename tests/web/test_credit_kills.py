@@ -1,0 +1,178 @@
+"""Gateways are killed in the middle of uploads with codes, at points drawn from a seed, and started again."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import sqlalchemy as sa
+
+from gateway.store import schema
+from gateway.store.codes import Codes, Issued
+from gateway.store.database import Database
+from gateway.store.tables import codes, holds, jobs, transcripts
+from tests.bench.process import free_port
+from tests.speech import clips
+from tests.web.test_uploads import SOUND
+
+KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 20
+AT_ONCE = 2  # gateways, of one data folder: to start one takes longer than to kill it
+CODES = 8  # in use at once in each, each at another point of its way
+LEASE_S = 1
+MOMENT_S_MAX = 2.0
+SILENCE = clips.wav(bytes(32_000 * 3))  # no model is asked, so that many are spent
+START_S = 60
+SESSION = aiohttp.ClientTimeout(total=START_S)
+
+
+async def test_a_killed_gateway_spends_no_code_without_its_transcript(
+    tmp_path: Path, data_dir: Path, base_model: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "models").symlink_to(data_dir / "models")
+    database = Database(f"sqlite:///{tmp_path}/data/clipwire.db")
+    await schema.upgrade(database)
+    made: list[Issued] = []
+    told: dict[str, str] = {}  # code to transcript, as clients heard it
+    ends: Counter[str] = Counter()
+    for number in range(0, KILLS, AT_ONCE):
+        chance = random.Random(number)
+        async with AsyncExitStack() as stack:
+            gateways = [started(tmp_path) for _ in range(AT_ONCE)]
+            there = await asyncio.gather(*map(stack.enter_async_context, gateways))
+            assert spools(tmp_path) == AT_ONCE
+            async with asyncio.TaskGroup() as group:
+                for url, process in there:
+                    some = await Codes(database).issue(CODES, seconds=60)
+                    made += some
+                    group.create_task(killed(process, chance.uniform(0, MOMENT_S_MAX)))
+                    for one in some:
+                        group.create_task(sent(url, one, chance.random(), told))
+        ends += await settled(database, told)
+    async with started(tmp_path):
+        assert spools(tmp_path) == 1
+        (folder,) = (tmp_path / "data" / "spools").glob("spools-*")
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+        spent = await until_back(database)
+    assert {row.id for row in await rows(database, codes)} == {one.id for one in made}  # none is lost
+    assert spent.items() >= told.items()
+    await settled(database, told)
+    await database.close()
+    print(
+        f"{KILLS} gateways killed, all survived: {len(made)} codes, {len(spent)} spent, "
+        f"{len(told)} told; holds at the kills: {dict(ends)}"
+    )
+    assert 0 < len(spent) < len(made)
+    assert ends["held"]
+
+
+@asynccontextmanager
+async def started(folder: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """`python -m gateway serve`, once it hears; it ends with the block."""
+    port = free_port()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    env |= {
+        "GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(folder / "data"), "GATEWAY_WORKERS": "1",
+        "GATEWAY_LEASE_S": str(LEASE_S), "GATEWAY_EXTRACT_PROCESSES": "1", "GATEWAY_LOG_LEVEL": "error",
+    }  # fmt: skip
+    env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", env=env, cwd=folder, stderr=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
+            while not await ready(session, url):
+                assert process.returncode is None, "it did not start"
+                await asyncio.sleep(0.05)
+        yield url, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(f"{url}/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def sent(url: str, one: Issued, chance: float, told: dict[str, str]) -> None:
+    """Uploads, some faster than others, some with words; puts down what it was told before the kill."""
+    media = SOUND if chance < 0.2 else SILENCE
+
+    async def body() -> AsyncIterator[bytes]:
+        size = len(media) // 10
+        for at in range(0, len(media), size):
+            yield media[at : at + size]
+            await asyncio.sleep(chance / 10)
+
+    headers = {"X-Auth-Code": one.code, "Content-Type": "audio/wav"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=SESSION) as session,
+            session.post(f"{url}/transcripts", data=body(), headers=headers) as response,
+        ):
+            if response.status == 201:
+                told[one.id] = (await response.json())["id"]
+    except (aiohttp.ClientError, OSError):
+        pass  # it was killed
+
+
+async def killed(process: asyncio.subprocess.Process, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    process.send_signal(signal.SIGKILL)
+
+
+def spools(folder: Path) -> int:
+    """Gateways that have a folder for spools; what dead ones left is swept at a start."""
+    return len(list((folder / "data" / "spools").glob("spools-*")))
+
+
+async def settled(database: Database, told: dict[str, str]) -> "Counter[str]":
+    """All adds up, at any moment; how the holds stand."""
+    async with database.reading() as tx:
+        spent = {
+            row.id: row.transcript_id
+            for row in await tx.execute(sa.select(codes).where(codes.c.spent_at.is_not(None)))
+        }
+        ledger = (await tx.execute(sa.select(holds))).all()
+        kept = (await tx.execute(sa.select(transcripts.c.id, transcripts.c.state))).all()
+        done = (await tx.execute(sa.select(jobs.c.transcript_id).where(jobs.c.state == "COMPLETE"))).scalars()
+    assert {row.code_id: row.transcript_id for row in ledger if row.state == "POSTED"} == spent
+    assert {row.id for row in kept} == set(spent.values()) == set(done)
+    assert all(row.state == "COMPLETE" for row in kept)
+    assert spent.items() >= told.items()
+    return Counter(row.state.lower() for row in ledger if row.state == "HELD")
+
+
+async def until_back(database: Database) -> dict[str, str]:
+    """Waits until leases are over and looked after; the codes that were spent, and on what."""
+    async with asyncio.timeout(20):
+        while True:
+            lapsing = [row for row in await rows(database, holds) if row.state == "HELD"]
+            open_ = [row for row in await rows(database, jobs) if row.state in ("PENDING", "RUNNING")]
+            if not lapsing and not open_:
+                break
+            await asyncio.sleep(0.1)
+    found = {}
+    for row in await rows(database, codes):
+        state = (await Codes(database).get(row.id)).credit.state
+        assert state in ("active", "used")
+        if state == "used":
+            found[row.id] = row.transcript_id
+    return found
+
+
+async def rows(database: Database, table: sa.Table) -> list[sa.Row[tuple[object, ...]]]:
+    async with database.reading() as tx:
+        return list((await tx.execute(sa.select(table))).all())
