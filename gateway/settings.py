@@ -71,6 +71,9 @@ class Settings(BaseSettings):
         description="Where codes, transcripts and jobs are kept; else in SQLite, in the data folder.",
     )  # fmt: skip
     database_migrate: bool = Field(True, description="Bring the tables of the database up to date at start.")
+    transcript_rows_s: float = Field(
+        2_592_000, ge=0, description="How long transcripts stay in the database; 0 is for ever."
+    )
 
     # the site
     proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(
