@@ -99,6 +99,19 @@ class OutOfRange(GatewayError):
         self.total = total
 
 
+# Transcripts by their id
+
+
+class Cancelled(GatewayError):
+    code, status = "CANCELLED", 409
+    text = "The transcript was cancelled by its id. What came before is right."
+
+
+class Ended(GatewayError):
+    code, status = "TRANSCRIPT_ENDED", 409
+    text = "The transcript has come to its end: there is nothing to cancel any more."
+
+
 # Single-use codes
 
 

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     webhook_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Hosts, separated by commas, that webhooks may go to also where they are private."
     )
+    transcript_rows_s: float = Field(
+        2_592_000, ge=0, description="How long transcripts stay in the database; 0 is for ever."
+    )
 
     # the site
     proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(

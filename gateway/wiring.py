@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Literal
 
 import msgspec
 import structlog
@@ -17,6 +18,8 @@ from gateway.errors import (
     GatewayError,
     MediaUndecodable,
     NotAudio,
+    NotFound,
+    SchemaMismatch,
     StoreUnavailable,
     UpstreamFailed,
     UpstreamTimeout,
@@ -42,13 +45,18 @@ from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
 from gateway.speech.transcript import Settle
-from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
+from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.speech.written import written
-from gateway.store import database, schema, transcripts
+from gateway.store import database, schema
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
 from gateway.store.jobs import Job, Jobs
+from gateway.store.search import Search
+from gateway.store.transcripts import Draft, Provenance
+from gateway.store.transcripts import Transcripts as Archive
+from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
+from gateway.wire.events import Logged
 from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
@@ -57,6 +65,8 @@ ORPHANED = timedelta(
     seconds=300
 )  # after which a webhook is owed by a process that is gone: longer than it is tried for
 HEAD_BYTES = 512  # of media that nobody understood: what else they may be
+DATABASE_S = 5  # how often the database is looked at: who asks /ready does not wait for it
+TITLE_CHARS_MAX = 200
 
 log = structlog.get_logger()
 
@@ -84,20 +94,27 @@ class Gateway:
             keep_s=settings.spool_s,
         )
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
-        self.pool = LocalPool(settings)
-        self.transcripts = Transcripts(self.pool, self.background, settings)
         self.database = database.of(settings)
-        self.archive = transcripts.Transcripts(self.database)
+        self.archive = Archive(self.database)
+        self.search = Search(self.database)
+        self.writer = Writer(self.database, self.archive)
+        self.pool = LocalPool(settings)
         self.codes = Codes(self.database)
         self.holds = Holds(self.database, lease_s=settings.lease_s)
         self.jobs = Jobs(self.database, secrets.token_urlsafe(12), lease_s=settings.lease_s)
         self.webhooks = Webhooks(self.secret, settings.webhook_allow)
+        self.transcripts = Transcripts(self.pool, self.background, settings, ended=self._keep)
         self.stopping = False
 
     @property
     def ready(self) -> bool:
         """Whether a transcript would be accepted now."""
         return self.pool.ready and self.transcripts.room and not self.stopping
+
+    @property
+    def database_state(self) -> Literal["ok", "away"]:
+        """Whether the database answered when it was looked at the last time, with tables of ours."""
+        return "ok" if self.database.ready and not self.database.away else "away"
 
     def part(self, post: Post, wanted: Wanted) -> AbstractAsyncContextManager[Spool]:
         """A part of a post as a spool: the one that is there, or a new one that the site fills."""
@@ -165,7 +182,7 @@ class Gateway:
         if post.kind == "photo" and post.sound is not None and post.sound.id is not None:
             key = f"sound {post.sound.id}"  # the same one in other posts
         sound = self.sound(lambda: self.part(post, wanted))
-        return self.transcripts.join(key, options, sound, duration=post.duration_s)
+        return self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
 
     async def transcript_from(self, source: Source, post: Post, options: Options) -> Transcript:
         """The transcript of a post: its own captions where they are what is wanted, else what is heard.
@@ -207,7 +224,9 @@ class Gateway:
             found, captions=chosen.kind, language=chosen.language or None, duration=post.duration_s
         )
         # an empty one is no answer to those who would take speech as well
-        return self.transcripts.written(key if found else (*key, ""), work, duration=post.duration_s)
+        return self.transcripts.written(
+            key if found else (*key, ""), work, duration=post.duration_s, origin=_origin(post)
+        )
 
     async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
         """What is in a file of captions, within their deadline."""
@@ -233,6 +252,73 @@ class Gateway:
         """The transcript of what is heard in a caller's own media. Raises Busy, NotReady."""
         sound = self.sound(lambda: self.upload(key, fill))
         return self.transcripts.join(("upload", key), options, sound, duration=None)
+
+    async def read(self, id_: str) -> Transcript:
+        """A transcript by its id: from memory while it is there, else as far as it was written down.
+
+        One that runs in another process is neither `running` here nor `over`. Raises NotFound,
+        StoreUnavailable.
+        """
+        there = self.transcripts.by_id(id_)
+        if there is not None:
+            return there
+        waiting = self.writer.waiting(id_)
+        if waiting is not None:
+            draft = waiting.draft
+            return _told_again(
+                id_, waiting.events, draft.title, draft.provenance, draft.created_at, waiting.ended_at
+            )
+        stored, log = await self.archive.whole(id_)
+        return _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
+
+    async def rename(self, id_: str, title: str | None) -> Transcript:
+        """Gives a transcript another title. Raises what `read` does."""
+        transcript = await self.read(id_)
+        if not transcript.running:
+            try:
+                await self.writer.rename(id_, title)
+            except NotFound:  # its row is gone or never came, memory is not
+                if self.transcripts.by_id(id_) is None:
+                    raise
+        transcript.title = title
+        return transcript
+
+    async def delete(self, id_: str) -> None:
+        """Removes a transcript wherever it is, cancelled if it runs. Raises NotFound, StoreUnavailable."""
+        there = self.transcripts.by_id(id_)
+        if there is not None and there.running:
+            await there.cancel()
+        try:
+            await self.writer.delete(id_)
+        except NotFound:
+            if there is None:
+                raise
+        if there is not None:
+            self.transcripts.remove(there)
+
+    async def sweep_rows(self) -> None:
+        """Removes what was in the database long enough. Raises StoreUnavailable."""
+        if self.settings.transcript_rows_s:
+            await self.archive.sweep(self.settings.transcript_rows_s)
+
+    def _keep(self, transcript: Transcript) -> None:
+        """Has a transcript written down that has ended."""
+        assert transcript.ended_at is not None
+        origin = transcript.origin
+        provenance = Provenance(
+            url=origin.url,
+            post_id=origin.post_id,
+            sound_id=origin.sound_id,
+            media_sha256=transcript.media_sha256,
+        )
+        draft = Draft(
+            transcript.id,
+            title=transcript.title,
+            provenance=provenance,
+            options=None if transcript.options is None else msgspec.to_builtins(transcript.options),
+            created_at=transcript.created_at,
+        )
+        self.writer.put(Ended(draft, transcript.events, transcript.ended_at))
 
     def bought(
         self, key: Hashable, fill: Fill, options: Options, *, worth_s: float, settle: Settle, id_: str
@@ -302,15 +388,41 @@ class Gateway:
         return Sound(samples, arrived, digest)
 
 
+def _origin(post: Post) -> Origin:
+    """Where a post's words come from."""
+    sound_id = post.sound.id if post.kind == "photo" and post.sound is not None else None
+    return Origin(post.title[:TITLE_CHARS_MAX] or None, post.url, post.id, sound_id)
+
+
+def _told_again(
+    id_: str,
+    events: Sequence[Logged],
+    title: str | None,
+    provenance: Provenance,
+    created_at: datetime | None,
+    ended_at: datetime | None,
+) -> Transcript:
+    assert created_at is not None
+    origin = Origin(title, provenance.url, provenance.post_id, provenance.sound_id)
+    return Transcript.told_again(id_, events, origin, created_at, ended_at)
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway with its processes started; the speech model may still be on its way."""
+    """A gateway with its processes started; the speech model may still be on its way.
+
+    Raises SchemaMismatch where the database is not for this version. One that is away is waited for
+    in the background.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     gateway = Gateway(settings)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(gateway.database.close)
+        gateway.database.ready = False
+        with suppress(StoreUnavailable):  # which the log has
+            await _check(gateway)
+        closing.push_async_callback(gateway.writer.close)
         closing.callback(gateway.spools.close)
-        await schema.check(gateway.database, migrate=settings.database_migrate)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
         closing.push_async_callback(gateway.decoders.close)
@@ -326,6 +438,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_sweeping(gateway), "sweep")
         gateway.background.start(_settling(gateway), "leases")
         gateway.background.start(_telling(gateway), "webhooks")
+        gateway.background.start(gateway.writer.run(), "rows")
+        gateway.background.start(_looking(gateway), "database")
         gateway.background.start(_watching(gateway), "canary")
         yield gateway
 
@@ -357,6 +471,40 @@ async def _sweeping(gateway: Gateway) -> None:
         await asyncio.sleep(SWEEP_S)
         gateway.spools.sweep()
         gateway.transcripts.sweep()
+        if gateway.database_state == "away":
+            continue
+        try:
+            await gateway.sweep_rows()
+        except StoreUnavailable:
+            pass  # the log has it
+        except Exception as failure:  # a fault of ours is no reason to let the disk fill up
+            log.error("rows were not swept", exc_info=failure)
+
+
+async def _check(gateway: Gateway) -> None:
+    """Lets the database be used once its tables are ours. Raises SchemaMismatch, StoreUnavailable."""
+    await schema.check(gateway.database, migrate=gateway.settings.database_migrate)
+    gateway.database.ready = True
+
+
+async def _looking(gateway: Gateway) -> None:
+    """Looks whether the database answers, so that others need not try, and at its tables once it does."""
+    told = ""
+    while True:
+        await asyncio.sleep(DATABASE_S)
+        try:
+            if gateway.database.ready:
+                await schema.current(gateway.database)
+            else:
+                await _check(gateway)
+        except StoreUnavailable:
+            pass  # the log has it
+        except SchemaMismatch as failure:
+            if told != failure.message:
+                log.error("the database is not used", reason=failure.message)
+            told = failure.message
+        except Exception as failure:  # a fault of ours is no reason to stop looking
+            log.error("the database was not looked at", exc_info=failure)
 
 
 async def _settling(gateway: Gateway) -> None:

@@ -82,6 +82,11 @@ class Kept:
             if old.ended_at is not None:
                 self._drop(id_)
 
+    def remove(self, transcript: Transcript) -> None:
+        """It is not there any more."""
+        if transcript.id in self._entries:
+            self._drop(transcript.id)
+
     def sweep(self) -> None:
         """Drops what is too old."""
         before = time.monotonic() - self._keep_s

@@ -8,14 +8,16 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from gateway.errors import Busy, GatewayError, Internal
+from gateway.errors import Busy, Cancelled, GatewayError, Internal
+from gateway.speech.messages import Options
 from gateway.tasks import Background, Shared
 from gateway.wire.events import (
     End,
@@ -43,6 +45,15 @@ class Ending(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where a sound comes from, as far as that is known."""
+
+    title: str | None = None
+    url: str | None = None
+    post_id: str | None = None
+    sound_id: str | None = None
+
+
 class Transcript:
     """The log of one sound on its way to text."""
 
@@ -50,17 +61,45 @@ class Transcript:
         self,
         standing: Callable[["Transcript"], Progress],
         settle: "Settle | None" = None,
+        *,
         id_: str | None = None,  # where it was promised before it began
+        origin: Origin = Origin(),  # noqa: B008  # frozen
+        options: Options | None = None,
     ) -> None:
         self.id = id_ or secrets.token_urlsafe(16)
+        self.title = origin.title
+        self.origin = origin
+        self.options = options  # None: no model was asked
+        self.media_sha256: str | None = None  # once the media are whole
+        self.created_at = datetime.now(UTC)
+        self.ended_at: datetime | None = None
         self._standing = standing
         self._settle = settle
+        self.settled = settle is not None  # whether somebody else sees to it that its end is written down
         self._log: list[Logged] = []
         self._segments: list[Segment] = []
         self._grown = asyncio.Event()  # replaced at each event
         self._started = time.monotonic()
         self._again: int | None = None  # segments that are said once more; None: nothing ever was
         self._shared: Shared | None = None
+        self._settling = False
+        self._cancelled = False
+
+    @classmethod
+    def told_again(
+        cls,
+        id_: str,
+        events: Sequence[Logged],
+        origin: Origin,
+        created_at: datetime,
+        ended_at: datetime | None,
+    ) -> "Transcript":
+        """One that was written down: nothing is added any more."""
+        found = cls(lambda _: Progress(0, None, 0, None), origin=origin)
+        found.id, found.created_at, found.ended_at = id_, created_at, ended_at
+        found._log = list(events)
+        found._segments = [event for event in events if isinstance(event, Segment)]
+        return found
 
     def start(self, work: "Work", background: Background) -> "asyncio.Task[None]":
         """Begins the work that writes this log; `background` is its parent."""
@@ -76,7 +115,8 @@ class Transcript:
         if self._log:
             assert self._again is not None
             return
-        self._append(msgspec.structs.replace(info, id=self.id))
+        duration = None if info.duration is None else round(info.duration, 3)
+        self._append(msgspec.structs.replace(info, id=self.id, duration=duration))
 
     def add(self, segment: Segment) -> None:
         """Appends a segment, whatever its own number was."""
@@ -131,6 +171,16 @@ class Transcript:
         return self._shared is None or self._shared.task.done() or bool(self._shared.task.cancelling())
 
     @property
+    def running(self) -> bool:
+        """Whether there is work under way that more may come of."""
+        return self._shared is not None and not self.over
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was ended by `cancel`."""
+        return self._cancelled
+
+    @property
     def whole(self) -> bool:
         """Whether it has come to its end."""
         return bool(self._log) and isinstance(self._log[-1], End)
@@ -166,7 +216,11 @@ class Transcript:
 
     async def follow(self, after: int = -1) -> AsyncGenerator[tuple[int, Logged], None]:
         """The events from `after` + 1 on, each with its number; ends after End or Failed."""
-        assert self._shared is not None, "started"
+        if self._shared is None:
+            assert self.over, "started, or told again"
+            for number in range(after + 1, len(self._log)):
+                yield number, self._log[number]
+            return
         async with self._shared.joined():
             number = after + 1
             while True:
@@ -188,6 +242,16 @@ class Transcript:
         said = zip(self._segments, other._segments, strict=False)
         return all((a.start, a.end, a.text) == (b.start, b.end, b.text) for a, b in said)
 
+    async def cancel(self) -> bool:
+        """Ends the work, for all who follow it, and waits until it is over. False: it came to its end."""
+        assert self._shared is not None
+        task = self._shared.task
+        if not (self._settling or task.done()):
+            self._cancelled = True
+            task.cancel()
+        await asyncio.wait({task})
+        return self._cancelled and task.cancelled()
+
     # the work
 
     async def _run(self, work: "Work") -> None:
@@ -202,6 +266,7 @@ class Transcript:
                 reasons=ending.reasons,
             )
             if self._settle is not None:
+                self._settling = True  # from here on the end may be known to others
                 await self._settle((*self._log, end))
         except* GatewayError as failures:
             self._fail(_first(failures))
@@ -213,6 +278,8 @@ class Transcript:
 
     def _append(self, event: Logged) -> None:
         assert not self.over
+        if isinstance(event, End | Failed):
+            self.ended_at = datetime.now(UTC)
         self._log.append(event)
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
@@ -221,7 +288,8 @@ class Transcript:
         """The task is over; readers never wait for nothing, and nothing of the media is held any more."""
         self._standing, self._settle = _nowhere, None
         if not self.over:
-            self._fail(Busy("This transcript was stopped before its end. Ask again."))
+            stopped = Busy("This transcript was stopped before its end. Ask again.")
+            self._fail(Cancelled() if self._cancelled else stopped)
 
     def _fail(self, failure: GatewayError) -> None:
         self._append(Failed(failure.code, failure.message))

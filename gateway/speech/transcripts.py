@@ -17,12 +17,12 @@ from gateway.speech.messages import Options
 from gateway.speech.pool import LocalPool
 from gateway.speech.recognition import Recognition
 from gateway.speech.sound import Sound
-from gateway.speech.transcript import Ending, Settle, Transcript, Work
+from gateway.speech.transcript import Ending, Origin, Settle, Transcript, Work
 from gateway.speech.vad import Detector
 from gateway.tasks import Background
 from gateway.wire.events import Progress
 
-__all__ = ["Options", "Sound", "Transcript", "Transcripts"]
+__all__ = ["Options", "Origin", "Sound", "Transcript", "Transcripts"]
 
 _RETRY_S = 5  # where nothing was measured yet: a clip of a minute takes two seconds alone
 _RETRY_S_MAX = 600
@@ -33,8 +33,17 @@ _AHEAD_LEAST = 2  # of one transcript: one in work while the next is cut
 class Transcripts:
     """The transcripts that run, and those that ended not long ago."""
 
-    def __init__(self, pool: LocalPool, background: Background, settings: Settings) -> None:
+    def __init__(
+        self,
+        pool: LocalPool,
+        background: Background,
+        settings: Settings,
+        *,
+        ended: Callable[[Transcript], None] = lambda transcript: None,
+    ) -> None:
+        """`ended` is told of each that came to its end, unless it is settled or everybody left it."""
         self._pool = pool
+        self._tell = ended
         self._background = background
         self._settings = settings
         self._detector = Detector()
@@ -89,6 +98,7 @@ class Transcripts:
         *,
         duration: float | None,
         settle: Settle | None = None,
+        origin: Origin = Origin(),  # noqa: B008  # frozen
         id_: str | None = None,
     ) -> Transcript:
         """The transcript of this sound and these options: a running one, one that is kept, or a new one.
@@ -111,15 +121,22 @@ class Transcripts:
         async def once(transcript: Transcript) -> Ending:
             return await self._once(transcript, work, options, sound, alone=settle is not None)
 
-        return self._start((key, options), once, sound, duration, settle, id_)
+        return self._start((key, options), once, sound, duration, settle, origin, options, id_)
 
-    def written(self, key: Hashable, work: Work, *, duration: float | None) -> Transcript:
+    def written(
+        self,
+        key: Hashable,
+        work: Work,
+        *,
+        duration: float | None,
+        origin: Origin = Origin(),  # noqa: B008  # frozen
+    ) -> Transcript:
         """The transcript that `work` writes without the model, or the one that it wrote before."""
         there = self._kept.named(key)
         if there is not None:
             return there
         self._check_room()
-        return self._start(key, work, None, duration, None)
+        return self._start(key, work, None, duration, None, origin, None)
 
     def named(self, key: Hashable) -> Transcript | None:
         """The transcript that answers for `key`, if there is one that runs or is kept."""
@@ -132,6 +149,10 @@ class Transcripts:
     def by_id(self, id_: str) -> Transcript | None:
         """A transcript that runs or is kept."""
         return self._kept.by_id(id_)
+
+    def remove(self, transcript: Transcript) -> None:
+        """Forgets one that has ended."""
+        self._kept.remove(transcript)
 
     def sweep(self) -> None:
         """Drops what was kept long enough."""
@@ -152,6 +173,8 @@ class Transcripts:
         sound: Sound | None,
         duration: float | None,
         settle: Settle | None,
+        origin: Origin,
+        options: Options | None,
         id_: str | None = None,
     ) -> Transcript:
         def standing(transcript: Transcript) -> Progress:
@@ -159,7 +182,7 @@ class Transcripts:
             arrived, whole = sound.arrived() if sound is not None else (0, None)
             return Progress(position, wait_s, arrived, whole)
 
-        transcript = Transcript(standing, settle, id_)
+        transcript = Transcript(standing, settle, id_=id_, origin=origin, options=options)
         self._kept.add(transcript, name)
         self._running[transcript.id] = (transcript, duration)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
@@ -167,7 +190,10 @@ class Transcripts:
 
     def _ended(self, transcript: Transcript, task: "asyncio.Task[None]") -> None:
         del self._running[transcript.id]
-        self._kept.ended(transcript, stopped=task.cancelled())
+        stopped = task.cancelled() and not transcript.cancelled
+        self._kept.ended(transcript, stopped=stopped)
+        if not stopped and not transcript.settled:
+            self._tell(transcript)
 
     async def _once(
         self,
@@ -204,7 +230,7 @@ class Transcripts:
     ) -> Transcript:
         """Who answers for these media: the first of the transcripts of them."""
         try:
-            digest = await sound.digest()
+            digest = transcript.media_sha256 = await sound.digest()
         except GatewayError:
             digest = None  # whoever decodes them tells what is wrong
         if digest is None:

@@ -71,7 +71,8 @@ class Database:
         self._backend: Backend = (
             SQLite(found, wait_s=wait_s) if isinstance(found, Path) else PostgreSQL(found, wait_s=wait_s)
         )
-        self._away = False
+        self.away = False  # as far as is known: it was when it was wanted the last time
+        self.ready = True  # False: its tables were not looked at yet, and nobody may use them
 
     @property
     def name(self) -> str:
@@ -84,11 +85,14 @@ class Database:
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """For writing: kept on leaving, undone by any failure. Raises StoreUnavailable."""
-        return self._connected(lambda: self._backend.writers.begin())
+        return self._connected(lambda: self._backend.writers.begin(), tables=True)
 
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """For reading, of one moment. Raises StoreUnavailable."""
-        return self._connected(lambda: self._backend.readers.begin())
+    def reading(self, *, tables: bool = True) -> AbstractAsyncContextManager[AsyncConnection]:
+        """For reading, of one moment; without `tables`, of what the database says of itself.
+
+        Raises StoreUnavailable.
+        """
+        return self._connected(lambda: self._backend.readers.begin(), tables=tables)
 
     async def check(self) -> None:
         """Asks it something, before much is begun that needs it. Raises StoreUnavailable."""
@@ -97,7 +101,7 @@ class Database:
 
     def alone(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that no other of its kind overlaps, for changes of the tables."""
-        return self._connected(self._backend.alone)
+        return self._connected(self._backend.alone, tables=False)
 
     async def backup(self, target: Path) -> None:
         """Copies the database as it is now to a file that is not there yet, while it is in use.
@@ -113,8 +117,10 @@ class Database:
 
     @asynccontextmanager
     async def _connected(
-        self, begun: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+        self, begun: Callable[[], AbstractAsyncContextManager[AsyncConnection]], *, tables: bool
     ) -> AsyncIterator[AsyncConnection]:
+        if tables and not self.ready:
+            raise StoreUnavailable
         try:
             async with begun() as connection:
                 yield connection
@@ -122,10 +128,10 @@ class Database:
             reason = self._backend.outage(failure)
             if reason is None:
                 raise
-            if not self._away:
+            if not self.away:
                 log.error("the database is away", kind=self.name, reason=reason)
-            self._away = True
+            self.away = True
             raise StoreUnavailable from None
-        if self._away:
+        if self.away:
             log.info("the database is back", kind=self.name)
-        self._away = False
+        self.away = False

@@ -30,7 +30,7 @@ def head(folder: Path = FOLDER) -> str:
 
 async def current(database: Database) -> str | None:
     """The version of the database; None: it is empty. Raises StoreUnavailable."""
-    async with database.reading() as connection:
+    async with database.reading(tables=False) as connection:
         return await connection.run_sync(_current)
 
 

@@ -97,6 +97,7 @@ transcripts = Table(
     Column("options", sa.JSON(none_as_null=True)),
     # what came of it
     Column("duration_ms", sa.BigInteger),
+    Column("announced_ms", sa.BigInteger),  # the duration that its first event told
     Column("text", Words),
     Column("text_sha256", Words),
     Column("speech", Words),

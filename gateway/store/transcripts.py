@@ -57,6 +57,7 @@ class Draft(msgspec.Struct, frozen=True):
     title: str | None = None
     provenance: Provenance = Provenance()
     options: dict[str, Any] | None = None
+    created_at: datetime | None = None  # None: now
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ class Stored(msgspec.Struct, frozen=True):
     model: str | None
     options: dict[str, Any] | None
     duration_ms: int | None
+    announced_ms: int | None  # the duration as its first event told it
     text: str | None  # in lists None
     text_sha256: str | None
     speech: Verdict | None
@@ -103,11 +105,11 @@ class Transcripts:
 
         False: it is complete already, and stays as it is.
         """
-        now = self._database.now()
         blank = {column.name: None for column in transcripts.columns}
         row = blank | {
             "id": draft.id, "owner": draft.owner, "state": "RUNNING", "title": draft.title,
-            "options": draft.options, "created_at": now, **msgspec.structs.asdict(draft.provenance),
+            "options": draft.options, "created_at": draft.created_at or self._database.now(),
+            **msgspec.structs.asdict(draft.provenance),
         }  # fmt: skip
         insert = (sqlite if self._database.name == "sqlite" else postgresql).insert(transcripts).values(row)
         upsert = insert.on_conflict_do_update(
@@ -120,8 +122,10 @@ class Transcripts:
         await tx.execute(segments.delete().where(segments.c.transcript_id == draft.id))
         return True
 
-    async def append(self, tx: AsyncConnection, id_: str, events: Sequence[Logged]) -> bool:
-        """Writes what came of a running transcript, in the order of its log.
+    async def append(
+        self, tx: AsyncConnection, id_: str, events: Sequence[Logged], *, ended_at: datetime | None = None
+    ) -> bool:
+        """Writes what came of a running transcript, in the order of its log; where it ended, then or now.
 
         False: it is not running, or was deleted meanwhile, and nothing is written.
         """
@@ -137,24 +141,27 @@ class Transcripts:
                     await self._update(
                         tx, id_, source=event.source, captions=event.captions, language=event.language,
                         language_probability=event.language_probability, model=event.model,
-                        duration_ms=_ms(event.duration),
+                        duration_ms=_ms(event.duration), announced_ms=_ms(event.duration),
                     )  # fmt: skip
                 case End():
                     await self._update(
                         tx, id_, state="COMPLETE", duration_ms=_ms(event.duration), speech=event.speech,
                         text=text_of(await self._segments(tx, id_)), text_sha256=event.text_sha256,
-                        reasons=event.reasons, elapsed_ms=event.elapsed_ms, ended_at=self._database.now(),
+                        reasons=event.reasons, elapsed_ms=event.elapsed_ms,
+                        ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
                 case Failed():
                     await self._update(
                         tx, id_, state="FAILED", error_code=event.code, error_text=event.message,
-                        ended_at=self._database.now(),
+                        ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
         return True
 
-    async def save(self, tx: AsyncConnection, draft: Draft, events: Sequence[Logged]) -> bool:
+    async def save(
+        self, tx: AsyncConnection, draft: Draft, events: Sequence[Logged], *, ended_at: datetime | None = None
+    ) -> bool:
         """Keeps a transcript at once, with all that is known of it. False: it is complete already."""
-        return await self.begin(tx, draft) and await self.append(tx, draft.id, events)
+        return await self.begin(tx, draft) and await self.append(tx, draft.id, events, ended_at=ended_at)
 
     async def rename(self, id_: str, title: str | None, *, owner: str | None = None) -> None:
         """Gives a transcript another title, or none. Raises NotFound."""
@@ -198,10 +205,15 @@ class Transcripts:
 
     async def events(self, id_: str, *, owner: str | None = None) -> tuple[Logged, ...]:
         """Its log, as far as it was written. Raises NotFound."""
+        _, log = await self.whole(id_, owner=owner)
+        return log
+
+    async def whole(self, id_: str, *, owner: str | None = None) -> tuple[Stored, tuple[Logged, ...]]:
+        """A transcript with its log, of one moment. Raises NotFound."""
         async with self._database.reading() as tx:
             stored = await self._read(tx, id_, owner)
             said = await self._segments(tx, id_)
-        return (*_head(stored), *said, *_end(stored, len(said)))
+        return stored, (*_head(stored), *said, *_end(stored, len(said)))
 
     async def page(
         self, *, owner: str | None = None, after: str | None = None, limit: int = 50
@@ -256,7 +268,7 @@ def _head(stored: Stored) -> list[Info]:
             id=stored.id,
             language=stored.language,
             language_probability=stored.language_probability,
-            duration=_s(stored.duration_ms),
+            duration=_s(stored.announced_ms),
             model=stored.model,
             source=stored.source,
             captions=stored.captions,

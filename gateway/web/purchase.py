@@ -17,7 +17,7 @@ from gateway.speech.transcripts import Options, Transcript
 from gateway.store import lettering
 from gateway.store.holds import Hold
 from gateway.store.jobs import Job, Wanted
-from gateway.store.transcripts import Draft, new_id
+from gateway.store.transcripts import Draft, Provenance, new_id
 from gateway.web.upload import Upload
 from gateway.wire.events import End, Failed, Logged
 from gateway.wiring import Gateway
@@ -214,11 +214,18 @@ class Purchase:
             self._settling = self._settled
 
     async def _posted(self, hold: Hold, events: tuple[Logged, ...]) -> int:
-        gateway, job = self._gateway, self._job
+        gateway, job, transcript = self._gateway, self._job, self._transcript
         assert job is not None
+        assert transcript is not None
         options = None if self._options is None else msgspec.to_builtins(self._options)
         async with gateway.database.transaction() as tx:
-            fresh = await gateway.archive.save(tx, Draft(self.id, options=options), events)
+            draft = Draft(
+                self.id,
+                provenance=Provenance(media_sha256=transcript.media_sha256),
+                options=options,
+                created_at=transcript.created_at,
+            )
+            fresh = await gateway.archive.save(tx, draft, events)
             price_ms = await gateway.holds.post(tx, hold, self.id)
             # one that is not fresh was kept by a try of which nothing was heard
             if fresh and not await gateway.jobs.complete(tx, job.id):

@@ -24,6 +24,7 @@ async def ready(request: web.Request) -> web.Response:
     body = {
         "status": "ok" if gateway.ready else "not ready",
         "speech": speech,
+        "database": gateway.database_state,  # for people too
         "site": gateway.canary.report(),  # for people: downloads are accepted whatever it says
     }
     return _json(body, status=200 if gateway.ready else 503)

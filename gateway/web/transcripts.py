@@ -1,23 +1,56 @@
-"""GET /transcripts/{id}: transcripts that run or are kept, read by those who have their id."""
+"""/transcripts: one by its id, for whoever has that; lists of all and what was said, for the operator."""
 
 import re
+from datetime import datetime
+from typing import Any, Literal
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from gateway import errors
-from gateway.errors import BadRequest, NotFound
+from gateway.errors import BadRequest, Busy, Cancelled, Ended, NotFound
 from gateway.speech.transcripts import Transcript
-from gateway.web import accept, stream
+from gateway.store.search import Hit
+from gateway.store.transcripts import Stored
+from gateway.web import accept, params, stream
+from gateway.web.auth import require_admin
 from gateway.web.keys import GATEWAY
 from gateway.wire.events import End, Failed, Info, Segment, fields
 from gateway.wire.forms import NAMED, Form
+from gateway.wiring import TITLE_CHARS_MAX
+
+
+class Change(BaseModel):
+    """The JSON body of PATCH /transcripts/{id}."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    title: str | None = Field(None, max_length=TITLE_CHARS_MAX)  # null or empty: none
+    state: Literal["cancelled"] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Change":
+        if "title" not in self.model_fields_set and self.state is None:
+            raise PydanticCustomError("change", "Send a title, or the state cancelled.")
+        return self
+
+
+class Asked(BaseModel):
+    """The query of GET /transcripts."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    q: str | None = Field(None, max_length=1000)
+    limit: int = Field(50, ge=1, le=200)
+    after: str | None = None
 
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Follows a transcript from any point: all of it, or what came after an event that the caller has."""
     form = accept.form(request)
-    transcript = _found(request)
+    transcript = await _followed(request)
     after = _after(request)
     if after >= 0 and not form.lines:
         raise BadRequest("Only application/x-ndjson and text/event-stream begin in the middle.")
@@ -33,36 +66,128 @@ async def file(request: web.Request) -> web.StreamResponse:
     form = NAMED.get(request.match_info["form"])
     if form is None or form.lines:
         raise NotFound("A transcript is read as .txt, .srt, .vtt or .json.")
-    return await _told(request, _found(request), form)
+    return await _told(request, await _followed(request), form)
 
 
 async def standing(request: web.Request) -> web.Response:
     """Where a transcript stands."""
-    transcript = _found(request)
+    return _json(_standing(await _found(request)))
+
+
+async def change(request: web.Request) -> web.Response:
+    """Cancels a transcript that runs, gives it another title, or both."""
+    gateway = request.app[GATEWAY]
+    wish = await params.body(request, Change, gateway.settings)
+    transcript = await (_followed(request) if wish.state is not None else _found(request))
+    if wish.state is not None and not (transcript.running and await transcript.cancel()):
+        raise Ended
+    if "title" in wish.model_fields_set:
+        transcript = await gateway.rename(transcript.id, (wish.title or "").strip() or None)
+    return _json(_standing(transcript))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Removes a transcript; one that runs is cancelled."""
+    await request.app[GATEWAY].delete(request.match_info["id"])
+    return web.Response(status=204)
+
+
+async def index(request: web.Request) -> web.Response:
+    """Everybody's transcripts that have ended, newest first; or with `q` what was said, and when."""
+    require_admin(request)
+    gateway = request.app[GATEWAY]
+    asked = params.fields(Asked, dict(request.query), {})
+    if asked.q is None:
+        page = await gateway.archive.page(after=asked.after, limit=asked.limit)
+        return _json({"transcripts": [_row(one) for one in page.items], "next": page.next})
+    hits = await gateway.search.find(asked.q, after=asked.after, limit=asked.limit)
+    return _json({"hits": [_hit(one) for one in hits.items], "next": hits.next})
+
+
+def _standing(transcript: Transcript) -> dict[str, Any]:
     log = transcript.events
     info = log[0] if log and isinstance(log[0], Info) else None
     last = log[-1] if log else None
-    body = {
+    end = last if isinstance(last, End) else None
+    failed = last if isinstance(last, Failed) else None
+    return {
         "id": transcript.id,
-        "state": "running" if not transcript.over else "complete" if transcript.whole else "failed",
+        "state": _state(transcript),
+        "title": transcript.title,
+        "url": transcript.origin.url,
         "events": len(log),
         "segments": sum(isinstance(event, Segment) for event in log),
         "language": info and info.language,
-        "duration": last.duration if isinstance(last, End) else info and info.duration,
+        "duration": end.duration if end is not None else info and info.duration,
         "source": info and info.source,
-        "standing": None if transcript.over else fields(transcript.standing),
-        "error": fields(last) if isinstance(last, Failed) else None,
+        "speech": end and end.speech,
+        "text_sha256": end and end.text_sha256,
+        "created_at": _time(transcript.created_at),
+        "ended_at": _time(transcript.ended_at),
+        "standing": fields(transcript.standing) if transcript.running else None,
+        "error": failed and fields(failed),
     }
+
+
+def _state(transcript: Transcript) -> str:
+    if not transcript.over:
+        return "running"
+    last = transcript.events[-1]
+    if isinstance(last, End):
+        return "complete"
+    return "cancelled" if isinstance(last, Failed) and last.code == Cancelled.code else "failed"
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    cancelled = stored.error_code == Cancelled.code
+    failed = stored.state == "FAILED"
+    return {
+        "id": stored.id,
+        "state": "cancelled" if cancelled else stored.state.lower(),
+        "title": stored.title,
+        "url": stored.provenance.url,
+        "language": stored.language,
+        "duration": None if stored.duration_ms is None else stored.duration_ms / 1000,
+        "source": stored.source,
+        "speech": stored.speech,
+        "text_sha256": stored.text_sha256,
+        "created_at": _time(stored.created_at),
+        "ended_at": _time(stored.ended_at),
+        "error": {"code": stored.error_code, "message": stored.error_text} if failed else None,
+    }
+
+
+def _hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "id": hit.transcript_id,
+        "title": hit.title,
+        "segment": hit.number,
+        "start": hit.start_ms / 1000,
+        "end": hit.end_ms / 1000,
+        "text": hit.text,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"  # UTC
+
+
+def _json(body: dict[str, Any]) -> web.Response:
     return web.Response(
         body=orjson.dumps(body), headers={"Cache-Control": "no-store"}, content_type="application/json"
     )
 
 
-def _found(request: web.Request) -> Transcript:
-    found = request.app[GATEWAY].transcripts.by_id(request.match_info["id"])
-    if found is None:
-        raise NotFound("There is no such transcript, or not any more.")
-    return found
+async def _found(request: web.Request) -> Transcript:
+    return await request.app[GATEWAY].read(request.match_info["id"])
+
+
+async def _followed(request: web.Request) -> Transcript:
+    """The same, where it has ended or runs here: what happens elsewhere is seen there only."""
+    transcript = await _found(request)
+    if not (transcript.over or transcript.running):
+        raise Busy("The transcript is not at its end, and does not run here. Ask again.")
+    return transcript
 
 
 def _after(request: web.Request) -> int:

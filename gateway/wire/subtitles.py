@@ -97,7 +97,7 @@ def _stamp(seconds: float, point: str) -> str:
 
 def _seconds(parts: "tuple[str | None, ...]") -> float:
     hours, minutes, seconds, ms = (int(part or 0) for part in parts)
-    return hours * 3600 + minutes * 60 + seconds + ms / 1000
+    return ((hours * 60 + minutes) * 60_000 + seconds * 1000 + ms) / 1000
 
 
 def _flat(text: str) -> str:

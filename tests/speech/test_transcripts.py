@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.errors import BadRequest, Busy, MediaUndecodable, NotReady, UpstreamFailed
+from gateway.errors import BadRequest, Busy, Cancelled, MediaUndecodable, NotReady, UpstreamFailed
 from gateway.settings import Settings
 from gateway.speech.pool import LocalPool
-from gateway.speech.transcripts import Options, Sound, Transcript, Transcripts
+from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.tasks import Background
 from gateway.wire.events import End, Failed, Info, Logged, Segment, text_of
 from tests.speech import sounds
@@ -218,6 +218,62 @@ async def test_the_end_is_told_only_once_it_is_settled(
     transcript = transcripts.join("settled", Options(), samples, duration=None, settle=settle)
     assert await followed(transcript) == settled
     assert isinstance(settled[-1], End)
+
+
+async def test_who_keeps_transcripts_is_told_of_each_that_ended_and_is_not_settled(
+    pool: LocalPool, debian_clips: list[Clip]
+) -> None:
+    told: list[Transcript] = []
+    background = Background()
+    transcripts = Transcripts(pool, background, Settings(), ended=told.append)
+    samples = named(debian_clips[1].samples, "ab" * 32)
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def settle(log: tuple[Logged, ...]) -> None:
+        pass
+
+    whole = transcripts.join("whole", Options(), samples, duration=None, origin=Origin("A title"))
+    await followed(whole)
+    broke = transcripts.join("broken", Options(), broken(b"", UpstreamFailed()), duration=None)
+    await followed(broke)
+    await followed(transcripts.join("settled", Options(), samples, duration=None, settle=settle))
+    left = transcripts.join("left", Options(), never(begun, over), duration=None)
+    async with aclosing(left.follow()) as events:
+        coming = asyncio.ensure_future(anext(events))
+        await begun.wait()
+        coming.cancel()
+        await asyncio.wait({coming})
+    await over.wait()
+    cancelled = transcripts.join(
+        "cancelled", Options(), never(asyncio.Event(), asyncio.Event()), duration=None
+    )
+    assert await cancelled.cancel()
+    assert told == [whole, broke, cancelled]
+    assert (whole.title, whole.media_sha256, whole.options) == ("A title", "ab" * 32, Options())
+    assert [type(one.events[-1]) for one in told] == [End, Failed, Failed]
+    assert cancelled.events == (Failed("CANCELLED", Cancelled.text),)
+    await background.close()
+    await transcripts.close()
+
+
+async def test_what_is_being_settled_is_not_cancelled_any_more(
+    transcripts: Transcripts, debian_clips: list[Clip]
+) -> None:
+    settling, go_on = asyncio.Event(), asyncio.Event()
+
+    async def settle(log: tuple[Logged, ...]) -> None:
+        settling.set()
+        await go_on.wait()
+
+    samples = sound(debian_clips[1].samples)
+    transcript = transcripts.join("late", Options(), samples, duration=None, settle=settle)
+    following = asyncio.ensure_future(followed(transcript))
+    await settling.wait()
+    cancelling = asyncio.ensure_future(transcript.cancel())
+    await asyncio.sleep(0)
+    go_on.set()
+    assert not await cancelling
+    assert isinstance((await following)[-1], End)
 
 
 async def test_one_that_cannot_be_settled_has_failed(

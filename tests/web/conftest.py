@@ -51,7 +51,8 @@ async def started(
             urls = ",".join(one or origin.proxy_url for one in proxies)
             settings |= {"proxy_url": urls, "proxy_ca_file": authorities}
         fields: dict[str, Any] = {
-            "port": 0, "data_dir": folder / "data", "database_url": f"sqlite:///{folder}/clipwire.db",
+            "port": 0, "data_dir": folder / "data",
+            "database_url": f"sqlite:///{folder / 'clipwire.db'}",  # tests may share a data folder
             "proxy_url": origin.proxy_url, "proxy_ca_file": origin.ca_file,
             "extract_processes": 1, "shutdown_s": 1, "model": str(folder / "no-model"),
         }  # fmt: skip

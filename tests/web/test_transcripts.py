@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from gateway.errors import SpeechFailed
 from gateway.web.app import application
 from gateway.wire import events
-from gateway.wire.events import Event, Failed, Progress
+from gateway.wire.events import End, Event, Failed, Progress
 from gateway.wire.forms import FORMS, NAMED, Form
 from gateway.wiring import Gateway
 from tests.web.conftest import Front, Start, until
@@ -396,9 +396,11 @@ async def test_progress_is_sent_while_nothing_else_comes(front: Front) -> None:
 
 async def test_a_transcript_says_where_it_stands(front: Front) -> None:
     script = Script(front.gateway.transcripts)
+    transcript = script.transcript
     nothing = {
-        "id": script.transcript.id, "state": "running", "events": 0, "segments": 0,
-        "language": None, "duration": None, "source": None,
+        "id": transcript.id, "state": "running", "title": None, "url": None, "events": 0, "segments": 0,
+        "language": None, "duration": None, "source": None, "speech": None, "text_sha256": None,
+        "created_at": f"{transcript.created_at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", "ended_at": None,
         "standing": {"position": 0, "wait_s": 0.0, "bytes": 0, "bytes_total": None}, "error": None,
     }  # fmt: skip
     assert await answer(front, script.path) == (200, nothing)
@@ -408,7 +410,14 @@ async def test_a_transcript_says_where_it_stands(front: Front) -> None:
     assert await answer(front, script.path) == (200, nothing | told)
     script.say(END)
     await script.have(3)
-    done = told | {"state": "complete", "events": 3, "duration": END.duration, "standing": None}
+    end = transcript.events[-1]
+    assert isinstance(end, End)
+    assert transcript.ended_at is not None
+    done = told | {
+        "state": "complete", "events": 3, "duration": END.duration, "standing": None, "speech": "ok",
+        "text_sha256": end.text_sha256,
+        "ended_at": f"{transcript.ended_at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
+    }  # fmt: skip
     assert await answer(front, script.path) == (200, nothing | done)
 
 
