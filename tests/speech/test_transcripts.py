@@ -408,7 +408,7 @@ async def test_a_twin_goes_on_by_itself_when_the_first_fails(
 async def test_a_twin_is_not_drawn_into_the_end_of_a_first_that_is_left(
     transcripts: Transcripts, debian_clips: list[Clip]
 ) -> None:
-    clip = joined(debian_clips[:2], 0.5)
+    clip = joined(debian_clips, 0.5)
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def told() -> str:
