@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import SpeechFailed
 from gateway.speech import kept
-from gateway.speech.kept import Kept
+from gateway.speech.kept import ENTRY_BYTES, Kept
 from gateway.speech.transcript import Ending, Transcript
 from gateway.tasks import Background
 from gateway.wire.events import Info, Progress, Segment
@@ -77,7 +77,7 @@ async def stopped(kept: Kept, name: str, background: Background) -> Transcript:
 
 
 async def test_a_whole_one_answers_until_it_is_too_old(clock: Clock, background: Background) -> None:
-    kept = Kept(bytes_max=10_000, keep_s=60)
+    kept = Kept(bytes_max=100_000, keep_s=60)
     made = await done(kept, "a", background)
     clock.now = 59
     assert kept.named("a") is made
@@ -89,7 +89,7 @@ async def test_a_whole_one_answers_until_it_is_too_old(clock: Clock, background:
 
 
 async def test_one_that_failed_is_read_by_its_id_only(clock: Clock, background: Background) -> None:
-    kept = Kept(bytes_max=10_000, keep_s=60)
+    kept = Kept(bytes_max=100_000, keep_s=60)
     failed = await done(kept, "a", background, fail=True)
     assert kept.named("a") is None
     assert kept.by_id(failed.id) is failed
@@ -101,28 +101,28 @@ async def test_one_that_failed_is_read_by_its_id_only(clock: Clock, background: 
 
 
 async def test_one_that_was_stopped_is_gone(background: Background) -> None:
-    kept = Kept(bytes_max=10_000, keep_s=60)
+    kept = Kept(bytes_max=100_000, keep_s=60)
     gone = await stopped(kept, "a", background)
     assert kept.by_id(gone.id) is None
     assert list(kept) == []
 
 
 async def test_the_least_recently_wanted_go_for_room(clock: Clock, background: Background) -> None:
-    kept = Kept(bytes_max=4000, keep_s=60)
+    kept = Kept(bytes_max=4000 + 2 * ENTRY_BYTES, keep_s=60)
     first = await done(kept, "first", background, words="w" * 1000)
     second = await done(kept, "second", background, words="w" * 1000)
     assert kept.named("first") is first
     third = await done(kept, "third", background, words="w" * 1500)
     assert kept.named("second") is None
     assert [one for one in kept if one not in (first, third)] == []
-    huge = await done(kept, "huge", background, words="w" * 5000)
+    huge = await done(kept, "huge", background, words="w" * 20_000)
     assert list(kept) == []
     assert kept.by_id(huge.id) is None
     assert second.whole  # whoever holds it still reads it
 
 
 async def test_the_first_of_some_media_answers_for_them(clock: Clock, background: Background) -> None:
-    kept = Kept(bytes_max=10_000, keep_s=60)
+    kept = Kept(bytes_max=100_000, keep_s=60)
     first = await done(kept, "first", background)
     assert kept.claim(first, "media") is first
     second = await done(kept, "second", background)

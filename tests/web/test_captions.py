@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.speech.transcripts import Transcript
 from gateway.wire import events
-from gateway.wire.events import End, Info, Segment
+from gateway.wire.events import End, Info, Progress, Segment
 from tests.origin.scenarios import SCENARIOS
 from tests.web.conftest import Front, Start, until
 
@@ -27,7 +27,8 @@ async def told(front: Front, scenario: str, **wish: Any) -> tuple[Info, list[Seg
     """A transcript that is given, as its events."""
     async with front.post("/transcribe", url=front.origin.url(scenario), **wish) as response:
         assert response.status == 200, await response.text()
-        info, *segments, end = [events.parse(line) async for line in response.content]
+        said = [events.parse(line) async for line in response.content]
+        info, *segments, end = [event for event in said if not isinstance(event, Progress)]
         assert isinstance(info, Info)
         assert info.id == response.headers["Transcript-Id"]
     assert isinstance(end, End)
