@@ -14,6 +14,7 @@ KNOWN_BY = {
     "curl_cffi": ("gateway/media/guard.py",),
     "av": (
         "gateway/media/decoder.py",
+        "gateway/media/frames.py",
         "gateway/media/photo.py",
         "gateway/media/remux.py",
         "gateway/media/renderer.py",

@@ -21,6 +21,7 @@ import av
 import msgspec
 
 from gateway.media import cradle, index
+from gateway.media.frames import frames
 from gateway.media.growing import Growing
 from gateway.media.samples import END, FAILED, FRAME, RATE, SAMPLE_BYTES, SAMPLES, Failure
 from gateway.media.sniff import DEMUXERS
@@ -28,7 +29,6 @@ from gateway.media.sniff import DEMUXERS
 SEND_BYTES = RATE // 4 * SAMPLE_BYTES  # first words wait for the first piece; smaller ones cost wake-ups
 LEAD_S_MAX = 60  # a sound that starts later than this has a broken clock
 BROADCAST = ("mpeg", "mpegts")  # their clocks have been running
-BAD_PACKETS_MAX = 100  # in a row: it is no longer media
 # ffmpeg looks this far, in microseconds, for what a stream is; its 5 s make the first words wait
 PROBE = {"analyzeduration": "200000", "format_whitelist": DEMUXERS}
 # beyond what it has when it starts: an hour's index takes some megabytes, but a few bytes can claim one
@@ -92,7 +92,7 @@ def _decoded(file: Growing | io.BytesIO) -> Iterator[bytes]:
                 other.discard = av.stream.Discard.all
         resampler: _Resampler | None = None
         try:
-            for frame in _frames(container, stream):
+            for frame in frames(container, stream):
                 if resampler is None:
                     pending += bytes(SAMPLE_BYTES * int(RATE * _lead_s(container, frame)))
                 if resampler is None or not resampler.takes(frame):
@@ -111,22 +111,6 @@ def _decoded(file: Growing | io.BytesIO) -> Iterator[bytes]:
             raise
         if pending:
             yield bytes(pending)
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's frames; a corrupt packet costs itself, not all that follows."""
-    bad = 0
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            bad += 1
-            if bad > BAD_PACKETS_MAX:
-                raise
-            continue
-        if frames:
-            bad = 0
-        yield from frames
 
 
 def _lead_s(container: Any, frame: Any) -> float:

@@ -4,18 +4,17 @@ Always: no more is held than the film can last; nothing but the one file is read
 """
 
 from array import array
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
+from gateway.media.frames import frames
 from gateway.media.sniff import DEMUXERS
 
 RATES = (44_100, 48_000)  # others become the latter
 FADE_OUT_S = 1
-BAD_PACKETS_MAX = 100  # in a row: it is no longer media
 _BYTES = 4  # of a sample: two channels of 16 bits
 
 
@@ -95,7 +94,7 @@ class Soundtrack:
             frame_bytes = _BYTES // 2 * channels
             layout = "mono" if channels == 1 else "stereo"
             resampler = av.AudioResampler(format="s16", layout=layout, rate=self.rate)
-            for frame in _frames(container, stream):
+            for frame in frames(container, stream, ends=True):
                 frame.pts = None  # a broken clock in the source is not heard
                 for piece in resampler.resample(frame):
                     data += bytes(piece.planes[0])[: piece.samples * frame_bytes]
@@ -111,18 +110,3 @@ def _doubled(samples: bytearray) -> bytes:
     one, both = array("h", samples), array("h", bytes(2 * len(samples)))
     both[0::2] = both[1::2] = one
     return both.tobytes()
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's frames; a corrupt packet costs itself, not all that follows."""
-    bad = 0
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            bad += 1
-            if bad > BAD_PACKETS_MAX:
-                return
-            continue
-        bad = 0 if frames else bad
-        yield from frames

@@ -2,21 +2,19 @@
 
 import time
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import orjson
 from aiohttp import web
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from gateway import errors
 from gateway.errors import GatewayError, MediaUndecodable, VideoTooLong
 from gateway.settings import Settings
-from gateway.speech.languages import CODES, NAMES
+from gateway.speech.languages import NAMES
 from gateway.speech.messages import Task
-from gateway.speech.transcripts import Options
 from gateway.web import params, stream, upload
+from gateway.web.dialects.openai_fields import FIELDS, GRANULARITIES, Body
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import Dialect
 from gateway.web.params import Invalid, fault
@@ -26,72 +24,12 @@ from gateway.wire import subtitles
 from gateway.wire.events import End, Failed, Info, Segment, text_of
 
 ALIASES = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")  # served by the model there is
-PROMPT_CHARS_MAX = 2000  # the end of a prompt counts, and the model takes fewer
-GRANULARITIES = "timestamp_granularities"
 _SINCE = int(time.time())  # when this process began to offer its model
-
-_CODES_BY_NAME = {name: code for code, name in NAMES.items()}
 
 
 class ModelNotFound(GatewayError):
     code, status = "MODEL_NOT_FOUND", 404
     text = "The model does not exist here. GET /v1/models lists those that do."
-
-
-class Body(BaseModel):
-    """The documented fields but the file; others are passed over."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: str
-    language: str | None = None
-    prompt: str | None = None
-    response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
-    temperature: float = Field(0, ge=0, le=1, allow_inf_nan=False)
-    timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
-        (), validation_alias=AliasChoices(f"{GRANULARITIES}[]", GRANULARITIES)
-    )
-    stream: bool = False
-
-    @field_validator("language")
-    @classmethod
-    def _known(cls, named: str | None) -> str | None:
-        name = (named or "").strip().lower()
-        if name and name not in CODES and name not in _CODES_BY_NAME:
-            raise PydanticCustomError("language", "The language is not known. Give its code, such as en.")
-        return _CODES_BY_NAME.get(name, name) or None
-
-    @field_validator("prompt")
-    @classmethod
-    def _heeded(cls, prompt: str | None) -> str | None:
-        return prompt and prompt[-PROMPT_CHARS_MAX:]
-
-    @field_validator("timestamp_granularities")
-    @classmethod
-    def _verbose(cls, wanted: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if wanted and info.data.get("response_format", "verbose_json") != "verbose_json":
-            raise PydanticCustomError("granularities", "Only response_format verbose_json has timestamps.")
-        return wanted
-
-    @field_validator("stream")
-    @classmethod
-    def _streamed(cls, stream: bool, info: ValidationInfo) -> bool:
-        if stream and info.data.get("response_format", "json") not in ("json", "text"):
-            raise PydanticCustomError("stream", "A stream is had with response_format json or text.")
-        return stream
-
-    def options(self, task: Task) -> Options:
-        """What of it matters to the model."""
-        return Options(
-            language=self.language,
-            task=task,
-            words="word" in self.timestamp_granularities,
-            prompt=self.prompt,
-            temperature=self.temperature,
-        )
-
-
-_FIELDS = frozenset(Body.model_fields) | {f"{GRANULARITIES}[]"}
 
 
 class Heard(msgspec.Struct):
@@ -110,7 +48,7 @@ class Heard(msgspec.Struct):
 async def transcriptions(request: web.Request) -> web.StreamResponse:
     """The words of an upload: at once when all are there, or as a stream."""
     _check_form(request)
-    async with upload.received(request, _FIELDS) as body:
+    async with upload.received(request, FIELDS) as body:
         if "model" not in body.fields:
             await body.whole()  # the file came first
         wish = _wish(request, body)
@@ -126,7 +64,7 @@ async def transcriptions(request: web.Request) -> web.StreamResponse:
 async def translations(request: web.Request) -> web.StreamResponse:
     """What an upload says, in English."""
     _check_form(request)
-    async with upload.received(request, _FIELDS - {"language", "stream"}) as body:
+    async with upload.received(request, FIELDS - {"language", "stream"}) as body:
         if "model" not in body.fields:
             await body.whole()
         heard = await _heard(request, body, "translate")
