@@ -1,11 +1,29 @@
-"""Who may do what only the operator may."""
+"""Who calls, and who may do what only the operator may."""
 
 from hmac import compare_digest
 
+import msgspec
 from aiohttp import web
 
 from gateway.errors import ApiKeyInvalid, Forbidden
+from gateway.store.accounts import Account
 from gateway.web.keys import GATEWAY
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request."""
+
+    account: Account
+    address: str  # of the client itself, where a proxy between is to be trusted
+    stranger: bool  # showed no key
+
+    @property
+    def name(self) -> str:
+        """Whose bucket, places and quota a request is counted in."""
+        return f"address {self.address}" if self.stranger else f"account {self.account.id}"
+
+
+CALLER = web.RequestKey("caller", Caller)  # of each request, once the middleware has looked
 
 
 def require_admin(request: web.Request) -> None:

@@ -28,10 +28,12 @@ class Script:
             self._said.put_nowait(one)
 
     async def have(self, events: int) -> None:
-        """Waits until so many are in the log."""
+        """Waits until so many are in the log, and until all is done that its end brings with it."""
         async with asyncio.timeout(10):
             while len(self.transcript) < events:
                 await asyncio.sleep(0.001)
+            if self.transcript.over:
+                await self.transcript.done()
 
     async def _work(self, log: Transcript) -> Ending:
         while True:
