@@ -39,7 +39,7 @@ def _cookie(line: str) -> Cookie | None:
         return None
     domain, below, path, secure, expires, name, value = fields
     seconds = expires.partition(".")[0]
-    if not name or not domain.strip(".") or (seconds and not seconds.isdigit()):
+    if not name or not domain.strip(".") or (seconds and not seconds.isdecimal()):
         return None
     return Cookie(
         ("." if below == "TRUE" else "") + domain.lstrip(".").lower(),

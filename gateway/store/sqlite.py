@@ -138,10 +138,13 @@ class SQLite:
         return engine
 
     async def _connect(self) -> aiosqlite.Connection:
-        connection = aiosqlite.connect(
-            self.file,
-            timeout=self._wait_s,
-            isolation_level=None,  # else Python's driver begins transactions as it sees fit
+        connection = _Connection(
+            lambda: sqlite3.connect(
+                self.file,
+                timeout=self._wait_s,
+                isolation_level=None,  # else Python's driver begins transactions as it sees fit
+            ),
+            64,
         )
         connection._thread.daemon = True
         try:
@@ -150,6 +153,27 @@ class SQLite:
             # it ends by itself, and with a traceback if the loop is closed before
             await asyncio.to_thread(connection._thread.join)
             raise
+
+
+class _Connection(aiosqlite.Connection):
+    """A connection that a cancelled task leaves as it seems to be: a step that has begun is waited for.
+
+    Else its thread would begin a transaction for nobody, and whoever writes next finds the file locked.
+    """
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        step = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            raise
+
+    async def close(self) -> None:
+        """Undoes what was not committed: SQLite closes only when the last cursor is collected."""
+        if self._connection is not None:
+            await self._execute(self._connection.rollback)
+        await super().close()
 
 
 def _make(file: Path) -> None:

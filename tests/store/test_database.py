@@ -121,3 +121,22 @@ async def test_an_empty_database_has_no_tables(fresh: Fresh) -> None:
     with pytest.raises(sa.exc.DBAPIError):
         await names(database)
     await database.close()
+
+
+async def test_a_writer_that_is_cancelled_at_any_step_keeps_nobody_waiting(url: str) -> None:
+    database, dice = Database(url, wait_s=3), random.Random(7)
+
+    async def read_and_write(number: int) -> None:
+        async with database.transaction() as tx:
+            (await tx.execute(sa.select(database.now()))).scalar_one()  # leaves a cursor
+            row = {"id": f"{number}", "name": "", "kind": "test", "created_at": database.now()}
+            await tx.execute(accounts.insert().values(row).returning(accounts.c.id))
+
+    for number in range(100):
+        writer = asyncio.create_task(read_and_write(number))
+        await asyncio.sleep(dice.random() * 0.004)
+        writer.cancel()
+        await asyncio.wait([writer])
+        await add(database, f"whole {number}")
+    assert {f"whole {number}" for number in range(100)} <= await names(database)
+    await database.close()
