@@ -291,6 +291,17 @@ class ModelUnavailable(GatewayError):
     text = "The speech model could not be fetched."
 
 
+class ThumbnailAnalysisFailed(GatewayError):
+    code, status = "THUMBNAIL_ANALYSIS_FAILED", 502
+    text = "The thumbnail was not analysed."
+
+
+class CannotStart(GatewayError):
+    """At start and on the command line: what the settings ask for is not there."""
+
+    text = "The settings ask for what is not there."
+
+
 def by_code(code: str, detail: str | None = None) -> GatewayError:
     """The error of a code that crossed a process's pipe or a transcript's log."""
     return _BY_CODE.get(code, Internal)(detail)

@@ -144,6 +144,29 @@ class Settings(BaseSettings):
     window_s: float = Field(120, gt=0, description="Deadline of a worker for one batch; then it is replaced.")
     model_hub_s: float = Field(10, gt=0, description="How long the model hub is tried before the wheels.")
 
+    # thumbnails
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=_also("OPENAI_API_KEY", "OPENAI_API_KEY"),
+        description="Key of the vision API; without it no thumbnail is analysed.",
+    )  # fmt: skip
+    openai_base_url: str | None = Field(
+        None, validation_alias=_also("OPENAI_BASE_URL", "OPENAI_BASE_URL"),
+        description="Address of an API shaped like OpenAI's, up to before /chat/completions.",
+    )  # fmt: skip
+    vision_model: str = Field("gpt-4o", min_length=1, description="The model that looks at thumbnails.")
+    vision_s: float = Field(60, gt=0, le=600, description="Deadline of one analysis, with all it takes.")
+    vision_parallel: int = Field(4, ge=1, le=256, description="Analyses at once.")
+    vision_input_price: float | None = Field(
+        None, ge=0, description="What a million tokens into the model cost."
+    )
+    vision_output_price: float | None = Field(
+        None, ge=0, description="What a million tokens out of the model cost."
+    )
+    analysis_language: str = Field(
+        "en", validation_alias=_also("ANALYSIS_LANGUAGE", "DEFAULT_ANALYSIS_LANGUAGE"),
+        description="The language that thumbnails are described in, unless a request names another.",
+    )  # fmt: skip
+
     @field_validator("proxy_url")
     @classmethod
     def _proxies(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -177,6 +200,21 @@ class Settings(BaseSettings):
                 "the address is not postgresql://[user:password@]host/name or sqlite:///path"
                 " (special characters in a password are written as %XX)"
             )
+        return url
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _api(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+            parts.port  # noqa: B018  # raises when it is no number
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("the address is not http[s]://host[:port][/path]")
         return url
 
     @field_validator("cookies_file")

@@ -21,6 +21,7 @@ from gateway.errors import (
     NotFound,
     SchemaMismatch,
     StoreUnavailable,
+    ThumbnailAnalysisFailed,
     UpstreamFailed,
     UpstreamTimeout,
     VideoTooLong,
@@ -33,6 +34,7 @@ from gateway.media.dial import Dial
 from gateway.media.exits import Exits
 from gateway.media.extractor import Extractor
 from gateway.media.film import Film
+from gateway.media.jpegs import Jpegs
 from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
 from gateway.media.slideshow import Slideshows
@@ -56,6 +58,11 @@ from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
+from gateway.vision.analysis import Analysis
+from gateway.vision.analyst import Analyst
+from gateway.vision.cache import Memory
+from gateway.vision.client import Client
+from gateway.vision.picture import IMAGE_BYTES_MAX
 from gateway.wire.events import Logged
 from gateway.wire.subtitles import Cue
 
@@ -94,6 +101,7 @@ class Gateway:
             keep_s=settings.spool_s,
         )
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
+        self.analyst = _analyst(settings, self.background)
         self.database = database.of(settings)
         self.archive = Archive(self.database)
         self.search = Search(self.database)
@@ -227,6 +235,36 @@ class Gateway:
         return self.transcripts.written(
             key if found else (*key, ""), work, duration=post.duration_s, origin=_origin(post)
         )
+
+    async def thumbnail(self, post: Post, language: str | None = None) -> Analysis | None:
+        """What is to be seen on a post's cover, or on its first slide; None where nothing is analysed.
+
+        Raises BadRequest, ThumbnailAnalysisFailed.
+        """
+        key = "cover" if post.cover else "image:1"
+        if self.analyst is None or not (post.cover or post.images):
+            return None
+        return await self.analyst.analyse(partial(self._image, post, find(post, key)), language)
+
+    async def slides(
+        self, post: Post, language: str | None = None
+    ) -> list[Analysis | ThumbnailAnalysisFailed] | None:
+        """What came of each slide of a photo post; None where nothing is analysed. Raises BadRequest."""
+        if self.analyst is None:
+            return None
+        keys = [f"image:{number}" for number in range(1, len(post.images) + 1)]
+        images = [partial(self._image, post, find(post, key)) for key in keys]
+        return await self.analyst.analyse_all(images, language)
+
+    async def _image(self, post: Post, wanted: Wanted) -> bytes:
+        """The bytes of a photo, no more of them than are looked at."""
+        data = bytearray()
+        async with self.part(post, wanted) as spool, aclosing(spool.chunks()) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > IMAGE_BYTES_MAX:
+                    break
+        return bytes(data)
 
     async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
         """What is in a file of captions, within their deadline."""
@@ -388,6 +426,19 @@ class Gateway:
         return Sound(samples, arrived, digest)
 
 
+def _analyst(settings: Settings, background: Background) -> Analyst | None:
+    """Who looks at thumbnails, where there is a key for it. Raises CannotStart."""
+    if settings.openai_api_key is None:
+        return None
+    client = Client(
+        key=settings.openai_api_key.get_secret_value(),
+        base_url=settings.openai_base_url,
+        model=settings.vision_model,
+        call_s=settings.vision_s,
+    )
+    return Analyst(client, settings, background, cache=Memory(), convert=Jpegs())
+
+
 def _origin(post: Post) -> Origin:
     """Where a post's words come from."""
     sound_id = post.sound.id if post.kind == "photo" and post.sound is not None else None
@@ -431,9 +482,13 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(gateway.webhooks.close)
         await gateway.dial.start()
         closing.push_async_callback(gateway.dial.close)
+        if gateway.analyst is not None:
+            closing.push_async_callback(gateway.analyst.close)
         closing.push_async_callback(gateway.background.close)
         gateway.extractor.start()
         gateway.decoders.start()
+        if gateway.analyst is not None:
+            gateway.background.start(gateway.analyst.start(), "vision")
         gateway.background.start(_speech(gateway), "model")
         gateway.background.start(_sweeping(gateway), "sweep")
         gateway.background.start(_settling(gateway), "leases")

@@ -15,6 +15,7 @@ KNOWN_BY = {
     "av": (
         "gateway/media/decoder.py",
         "gateway/media/frames.py",
+        "gateway/media/jpegs.py",
         "gateway/media/photo.py",
         "gateway/media/remux.py",
         "gateway/media/renderer.py",
@@ -24,6 +25,8 @@ KNOWN_BY = {
     "ctranslate2": ("gateway/speech/whisper.py",),
     "huggingface_hub": ("gateway/speech/hub.py",),
     "onnxruntime": ("gateway/speech/vad.py",),
+    "openai": ("gateway/vision/client.py",),
+    "yaml": ("gateway/vision/wording.py",),
     "typer": ("gateway/__main__.py",),
     "sqlalchemy": ("gateway/store/",),
     "alembic": ("gateway/store/schema.py", "gateway/store/migrations/"),

@@ -41,6 +41,7 @@ _TURNS: dict[int, list[tuple[str, str]]] = {
 Kind = Literal["mjpeg", "png", "webp", "heic"]
 _KINDS: dict[str, Kind] = {
     "image/jpeg": "mjpeg", "image/png": "png", "image/webp": "webp", "image/heic": "heic",
+    "image/avif": "heic",  # the same container
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ HEAD_BYTES = 16  # enough for every signature below
 
 _M4A_BRANDS = (b"M4A ", b"M4B ")
 _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"hevx")
+_AVIF_BRANDS = (b"avif", b"avis")
 _OTHERS = (b"%PDF", b"PK\x03\x04", b"\x7fELF", b"MZ", b"\x1f\x8b", b"GIF8", b"7z\xbc\xaf", b"Rar!")
 _WRITTEN = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)])  # any letter, no control sign
 _WEBVTT = re.compile(rb"(?:\xef\xbb\xbf)?WEBVTT(?:[ \t\r\n]|\Z)")
@@ -22,6 +23,8 @@ def media_type(head: bytes) -> str | None:
         brand = head[8:12]
         if brand in _HEIC_BRANDS:
             return "image/heic"
+        if brand in _AVIF_BRANDS:
+            return "image/avif"
         return "audio/mp4" if brand in _M4A_BRANDS else "video/mp4"
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"

@@ -24,6 +24,7 @@ _EXTENSIONS = {
     "image/png": ".png",
     "image/webp": ".webp",
     "image/heic": ".heic",
+    "image/avif": ".avif",
     "audio/mpeg": ".mp3",
     "audio/mp4": ".m4a",
 }

@@ -9,6 +9,7 @@ from gateway.media import sniff
     [
         (b"\0\0\0\x20ftypisom\0\0\0\0", "video/mp4"), (b"\0\0\0\x20ftypM4A \0\0\0\0", "audio/mp4"),
         (b"\0\0\0\x20ftypheic\0\0\0\0", "image/heic"), (b"\xff\xd8\xff\xe0" + bytes(12), "image/jpeg"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "image/avif"),
         (b"\x89PNG\r\n\x1a\n" + bytes(8), "image/png"), (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
         (b"ID3\x04" + bytes(12), "audio/mpeg"), (b"\xff\xfb\x90\x64" + bytes(12), "audio/mpeg"),
         (b"<!DOCTYPE html><", None), (b'{"error": 1}    ', None), (b"", None), (b"\xff", None),
