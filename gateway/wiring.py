@@ -35,6 +35,7 @@ from gateway.media.extractor import Extractor
 from gateway.media.film import Film
 from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
+from gateway.media.shelf import Shelf
 from gateway.media.slideshow import Slideshows
 from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
@@ -47,11 +48,14 @@ from gateway.speech.pool import LocalPool
 from gateway.speech.transcript import Settle
 from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.speech.written import written
-from gateway.store import database, schema
+from gateway.store import database, redis, schema
+from gateway.store.cache import Cache
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
 from gateway.store.jobs import Job, Jobs
+from gateway.store.limits import Limits
 from gateway.store.search import Search
+from gateway.store.seen import Seen
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.writer import Ended, Writer
@@ -83,7 +87,17 @@ class Gateway:
         self.exits = Exits(settings.proxy_url)
         self.dial = Dial(settings, self.exits)
         self.upstreams = Upstreams(settings, self.dial)
-        self.extractor = Extractor(settings, self.background, self.exits, self.dial.unfold)
+        self.redis = redis.of(settings)
+        self.limits = Limits(self.redis)
+        self.seen = Seen(self.redis)
+        self.cache = Cache(
+            self.redis,
+            bytes_max=settings.cache_bytes_max,
+            ttl_s_max=settings.cache_ttl_s if settings.cache_enabled else 0,
+        )
+        self.extractor = Extractor(
+            settings, self.background, self.exits, self.dial.unfold, self._shelf(settings)
+        )
         self.canary = Canary(settings.canary_url, self.extractor, self.exits)
         self.decoders = Decoders(self.background)
         self.remuxes = Remuxes()
@@ -115,6 +129,17 @@ class Gateway:
     def database_state(self) -> Literal["ok", "away"]:
         """Whether the database answered when it was looked at the last time, with tables of ours."""
         return "ok" if self.database.ready and not self.database.away else "away"
+
+    @property
+    def redis_state(self) -> Literal["ok", "away", "not configured"]:
+        """Whether Redis answered when it was asked the last time."""
+        return "not configured" if self.redis is None else self.redis.state
+
+    def _shelf(self, settings: Settings) -> Shelf | None:
+        """Where other gateways' posts are, if it may be shared what our pages tell."""
+        if self.redis is None or not settings.post_s or settings.cookies_file is not None:
+            return None
+        return Shelf(self.cache, self.exits, wait_s=settings.extract_s)
 
     def part(self, post: Post, wanted: Wanted) -> AbstractAsyncContextManager[Spool]:
         """A part of a post as a spool: the one that is there, or a new one that the site fills."""
@@ -161,7 +186,7 @@ class Gateway:
             """The same part with links of a page read now."""
             if spare():
                 raise UpstreamFailed("The site does not give this format of the video.")
-            self.extractor.forget(post.id)
+            await self.extractor.forget(post.id)
             return find(await self.extractor.find(post.url), wanted.key)
 
         try:
@@ -169,7 +194,7 @@ class Gateway:
         except UpstreamFailed:
             if not spare():
                 # its links may be what is wrong; the next request gets new ones
-                self.extractor.forget(post.id)
+                await self.extractor.forget(post.id)
             raise
 
     def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:
@@ -421,6 +446,9 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.database.ready = False
         with suppress(StoreUnavailable):  # which the log has
             await _check(gateway)
+        if gateway.redis is not None:
+            closing.push_async_callback(gateway.redis.close)
+            await gateway.redis.start()
         closing.push_async_callback(gateway.writer.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
@@ -440,6 +468,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(_looking(gateway), "database")
+        if gateway.redis is not None:
+            gateway.background.start(gateway.redis.run(), "redis")
         gateway.background.start(_watching(gateway), "canary")
         yield gateway
 
