@@ -39,7 +39,7 @@ lint: .venv/.tested ## ruff, mypy --strict, import-linter
 	@.venv/bin/lint-imports
 
 lock: .venv/.tested ## resolve the dependencies again (needs uv)
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade --extra redis pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -c requirements.lock --extra test pyproject.toml -o tests/requirements.lock
 
 clean: ## remove what the targets above made (not the gateway's data folder)
@@ -68,6 +68,6 @@ clean: ## remove what the targets above made (not the gateway's data folder)
 	@touch $@ .venv/.installed
 
 .venv/.system: tests/packages.sh Makefile | .venv/bin/python
-	$(call say,Debian packages for the tests: nodejs$(,) npm$(,) chromium$(,) postgresql)
-	@sh tests/packages.sh nodejs:node npm:npm chromium:chromium postgresql
+	$(call say,Debian packages for the tests: nodejs$(,) npm$(,) chromium$(,) postgresql$(,) redis-server)
+	@sh tests/packages.sh nodejs:node npm:npm chromium:chromium postgresql redis-server:redis-server
 	@touch $@

@@ -5,14 +5,40 @@ beside it. A `.env` file in the working folder is read; the environment wins.
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+import msgspec
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1 << 30
+REDIS_ALL = {"db", "username", "password"}  # parameters in the address of Redis
+REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
+FULL_S_MAX = 365 * 24 * 3600  # a bucket's time in microseconds must be exact in Redis too: below 2**53
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """A bucket: full at first, with a token for each call, and filled again at a steady rate.
+
+    Raises ValueError where it would hold nothing, or take more than a year to fill.
+    """
+
+    capacity: int
+    refill_per_s: float
+
+    def __post_init__(self) -> None:
+        if self.capacity < 1 or not 0 < self.refill_per_s <= 1_000_000:
+            raise ValueError("a rate has a capacity of at least 1 and a refill above 0, at most 1000000")
+        if self.capacity / self.refill_per_s > FULL_S_MAX:
+            raise ValueError("a rate fills its capacity within a year")
+
+    @property
+    def interval_us(self) -> int:
+        """How long one token takes."""
+        return round(1_000_000 / self.refill_per_s)
 
 
 def _data_dir() -> Path:
@@ -80,6 +106,42 @@ class Settings(BaseSettings):
     transcript_rows_s: float = Field(
         2_592_000, ge=0, description="How long transcripts stay in the database; 0 is for ever."
     )
+
+    # how often it is asked, and what gateways share
+    rate_limit_capacity: int = Field(
+        60, ge=1, le=1_000_000,
+        validation_alias=_also("RATE_LIMIT_CAPACITY", "RATE_LIMIT_CAPACITY"),
+        description="Calls that one caller may make at once.",
+    )  # fmt: skip
+    rate_limit_refill_per_sec: float = Field(
+        1.0, gt=0, le=1_000_000,
+        validation_alias=_also("RATE_LIMIT_REFILL_PER_SEC", "RATE_LIMIT_REFILL_PER_SEC"),
+        description="Calls a second that one caller may go on making.",
+    )  # fmt: skip
+    requests_per_minute_max: int = Field(
+        60, ge=1, le=1_000_000,
+        validation_alias=_also("REQUESTS_PER_MINUTE_MAX", "MAX_REQUESTS_PER_MINUTE"),
+        description="Calls a minute that one caller may make to the analyzer's routes.",
+    )  # fmt: skip
+    redis_url: SecretStr | None = Field(
+        None, validation_alias=_also("REDIS_URL", "REDIS_URL"),
+        description="Where limits and caches are shared with other gateways; else each has its own.",
+    )  # fmt: skip
+    redis_prefix: str = Field(
+        "clipwire", pattern=r"^[!-~]{1,64}$", description="What the keys in Redis begin with."
+    )
+    redis_s: float = Field(
+        0.5, gt=0, le=10, description="Deadline for an answer of Redis; then it is left alone for a while."
+    )
+    cache_enabled: bool = Field(
+        True, validation_alias=_also("CACHE_ENABLED", "CACHE_ENABLED"),
+        description="Keep extracted posts, and what was found out about them.",
+    )  # fmt: skip
+    cache_ttl_s: float = Field(
+        3600, ge=0, validation_alias=_also("CACHE_TTL_S", "CACHE_TTL_SECONDS"),
+        description="How long anything stays in that cache.",
+    )  # fmt: skip
+    cache_bytes_max: int = Field(64 << 20, ge=0, description="Memory for that cache, where Redis has it not.")
 
     # the site
     proxy_url: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -217,6 +279,43 @@ class Settings(BaseSettings):
             raise ValueError("the address is not http[s]://host[:port][/path]")
         return url
 
+    @field_validator("rate_limit_refill_per_sec")
+    @classmethod
+    def _rate(cls, refill: float, given: ValidationInfo) -> float:
+        if capacity := given.data.get("rate_limit_capacity"):
+            Rate(capacity, refill)
+        return refill
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url.get_secret_value())
+            parts.port  # noqa: B018  # raises when it is no number
+            named = dict(parse_qsl(parts.query, keep_blank_values=True))
+            if parts.scheme == "unix":
+                good = (
+                    not parts.netloc.rpartition("@")[2] and len(parts.path) > 1 and named.keys() <= REDIS_ALL
+                )
+            else:
+                database = parts.path.removeprefix("/")
+                good = bool(parts.hostname) and (not database or database.isdecimal())
+                allowed = REDIS_ALL | REDIS_TLS if parts.scheme == "rediss" else REDIS_ALL
+                good = good and parts.scheme in ("redis", "rediss") and named.keys() <= allowed
+            good = good and named.get("db", "0").isdecimal()
+        except ValueError:
+            good = False
+        if not good or parts.fragment:  # without the address: there is a password in it
+            raise ValueError(
+                "the address is not redis://[user:password@]host[:port][/number], rediss://... or"
+                " unix:///path (special characters in a password are written as %XX)"
+            )
+        if find_spec("redis") is None:
+            raise ValueError("the package for it is missing: pip install clipwire[redis]")
+        return url
+
     @field_validator("cookies_file")
     @classmethod
     def _cookies(cls, file: Path | None) -> Path | None:
@@ -243,6 +342,21 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @property
+    def rate(self) -> Rate:
+        """How often a caller may call, of whom nothing else is known."""
+        return Rate(self.rate_limit_capacity, self.rate_limit_refill_per_sec)
+
+    @property
+    def analyzer_rate(self) -> Rate:
+        """The same for the analyzer's routes."""
+        return Rate(self.requests_per_minute_max, self.requests_per_minute_max / 60)
+
+    @property
+    def post_s(self) -> float:
+        """How long an extracted post is kept at the most."""
+        return min(self.extract_cache_s, self.cache_ttl_s) if self.cache_enabled else 0
 
     @property
     def model_name(self) -> str:

@@ -37,6 +37,7 @@ from gateway.media.film import Film
 from gateway.media.jpegs import Jpegs
 from gateway.media.post import Post, Wanted, find, heard
 from gateway.media.remux import Remuxes
+from gateway.media.shelf import Shelf
 from gateway.media.slideshow import Slideshows
 from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
@@ -49,18 +50,20 @@ from gateway.speech.pool import LocalPool
 from gateway.speech.transcript import Settle
 from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.speech.written import written
-from gateway.store import database, schema
+from gateway.store import database, redis, schema
+from gateway.store.cache import Cache
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
 from gateway.store.jobs import Job, Jobs
+from gateway.store.limits import Limits
 from gateway.store.search import Search
+from gateway.store.seen import Seen
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
 from gateway.vision.analysis import Analysis
 from gateway.vision.analyst import Analyst
-from gateway.vision.cache import Memory
 from gateway.vision.client import Client
 from gateway.vision.picture import IMAGE_BYTES_MAX
 from gateway.wire.events import Logged
@@ -90,7 +93,17 @@ class Gateway:
         self.exits = Exits(settings.proxy_url)
         self.dial = Dial(settings, self.exits)
         self.upstreams = Upstreams(settings, self.dial)
-        self.extractor = Extractor(settings, self.background, self.exits, self.dial.unfold)
+        self.redis = redis.of(settings)
+        self.limits = Limits(self.redis)
+        self.seen = Seen(self.redis)
+        self.cache = Cache(
+            self.redis,
+            bytes_max=settings.cache_bytes_max,
+            ttl_s_max=settings.cache_ttl_s if settings.cache_enabled else 0,
+        )
+        self.extractor = Extractor(
+            settings, self.background, self.exits, self.dial.unfold, self._shelf(settings)
+        )
         self.canary = Canary(settings.canary_url, self.extractor, self.exits)
         self.decoders = Decoders(self.background)
         self.remuxes = Remuxes()
@@ -101,7 +114,7 @@ class Gateway:
             keep_s=settings.spool_s,
         )
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
-        self.analyst = _analyst(settings, self.background)
+        self.analyst = _analyst(settings, self.background, self.cache)
         self.database = database.of(settings)
         self.archive = Archive(self.database)
         self.search = Search(self.database)
@@ -123,6 +136,17 @@ class Gateway:
     def database_state(self) -> Literal["ok", "away"]:
         """Whether the database answered when it was looked at the last time, with tables of ours."""
         return "ok" if self.database.ready and not self.database.away else "away"
+
+    @property
+    def redis_state(self) -> Literal["ok", "away", "not configured"]:
+        """Whether Redis answered when it was asked the last time."""
+        return "not configured" if self.redis is None else self.redis.state
+
+    def _shelf(self, settings: Settings) -> Shelf | None:
+        """Where other gateways' posts are, if it may be shared what our pages tell."""
+        if self.redis is None or not settings.post_s or settings.cookies_file is not None:
+            return None
+        return Shelf(self.cache, self.exits, wait_s=settings.extract_s)
 
     def part(self, post: Post, wanted: Wanted) -> AbstractAsyncContextManager[Spool]:
         """A part of a post as a spool: the one that is there, or a new one that the site fills."""
@@ -169,7 +193,7 @@ class Gateway:
             """The same part with links of a page read now."""
             if spare():
                 raise UpstreamFailed("The site does not give this format of the video.")
-            self.extractor.forget(post.id)
+            await self.extractor.forget(post.id)
             return find(await self.extractor.find(post.url), wanted.key)
 
         try:
@@ -177,7 +201,7 @@ class Gateway:
         except UpstreamFailed:
             if not spare():
                 # its links may be what is wrong; the next request gets new ones
-                self.extractor.forget(post.id)
+                await self.extractor.forget(post.id)
             raise
 
     def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:
@@ -426,7 +450,7 @@ class Gateway:
         return Sound(samples, arrived, digest)
 
 
-def _analyst(settings: Settings, background: Background) -> Analyst | None:
+def _analyst(settings: Settings, background: Background, cache: Cache) -> Analyst | None:
     """Who looks at thumbnails, where there is a key for it. Raises CannotStart."""
     if settings.openai_api_key is None:
         return None
@@ -436,7 +460,7 @@ def _analyst(settings: Settings, background: Background) -> Analyst | None:
         model=settings.vision_model,
         call_s=settings.vision_s,
     )
-    return Analyst(client, settings, background, cache=Memory(), convert=Jpegs())
+    return Analyst(client, settings, background, cache=cache, convert=Jpegs())
 
 
 def _origin(post: Post) -> Origin:
@@ -472,6 +496,9 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.database.ready = False
         with suppress(StoreUnavailable):  # which the log has
             await _check(gateway)
+        if gateway.redis is not None:
+            closing.push_async_callback(gateway.redis.close)
+            await gateway.redis.start()
         closing.push_async_callback(gateway.writer.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
@@ -495,6 +522,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(_looking(gateway), "database")
+        if gateway.redis is not None:
+            gateway.background.start(gateway.redis.run(), "redis")
         gateway.background.start(_watching(gateway), "canary")
         yield gateway
 

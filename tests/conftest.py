@@ -4,7 +4,8 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import uvloop
 
 from gateway.speech import models
+from tests.redis import Missing, Server
 
 DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1] / ".cache" / "data")
 # the longest takes a tenth of it; a hang must not take the suite with it
@@ -50,3 +52,36 @@ def base_model(data_dir: Path) -> Path:
     with (data_dir / "pull.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return asyncio.run(models.pull("base", data_dir, 10, lambda what, done, total: None))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """A Redis for the tests that leave it running."""
+    yield from _redis()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Server]:
+    """A Redis that the test may stop."""
+    yield from _redis()
+
+
+def _redis() -> Iterator[Server]:
+    try:
+        server = Server()
+    except Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+_tests = count()
+
+
+@pytest.fixture
+def redis_prefix() -> str:
+    """What the keys of this test begin with."""
+    return f"test{next(_tests)}"

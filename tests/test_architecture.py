@@ -33,6 +33,7 @@ KNOWN_BY = {
     "aiosqlite": ("gateway/store/sqlite.py",),
     "sqlite3": ("gateway/store/sqlite.py",),
     "asyncpg": ("gateway/store/postgresql.py",),
+    "redis": ("gateway/store/redis.py",),
 }
 
 

@@ -50,6 +50,11 @@ class Exits:
         self._clock = clock
         self._turn = 0
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where they are, without their secrets, in the order of their numbers."""
+        return tuple(exit.place for exit in self._all)
+
     def order(self, first: int | None = None) -> list[Exit]:
         """All exits as they are to be tried: those that work in turn, then the resting ones, soonest first.
 

@@ -1,6 +1,7 @@
 """Address to Post: kept posts, one extraction per post at a time, one exit after the other.
 
-Always: those who ask for a post while it is extracted share it; a failure is told and not kept.
+Always: those who ask for a post while it is extracted share it, those of other gateways too where there
+is a shelf; a failure is told and not kept.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from gateway.media.exits import FAULTS, SLOW, Exits
 from gateway.media.links import Address
 from gateway.media.post import Post
 from gateway.media.processes import Processes
+from gateway.media.shelf import Kept, Shelf
 from gateway.settings import Settings
 from gateway.tasks import Background, SingleFlight
 
@@ -39,12 +41,20 @@ log = structlog.get_logger()
 class Extractor:
     """Finds posts. `unfold` follows a short link; it only ever dials names of the site."""
 
-    def __init__(self, settings: Settings, background: Background, exits: Exits, unfold: Unfold) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        background: Background,
+        exits: Exits,
+        unfold: Unfold,
+        shelf: Shelf | None = None,  # None: no other gateway's posts
+    ) -> None:
         self._settings = settings
         self._exits = exits
         self._unfold = unfold
         self._processes = Processes(settings, background)
-        self._posts: OrderedDict[str, tuple[float, Post]] = OrderedDict()
+        self._shelf = shelf
+        self._posts: OrderedDict[str, Kept] = OrderedDict()
         self._flight: SingleFlight[str, Post] = SingleFlight(background, "extract")
 
     def start(self) -> None:
@@ -68,9 +78,11 @@ class Extractor:
             raise VideoTooLong(f"The post is longer than {self._settings.video_duration_max:g} seconds.")
         return post
 
-    def forget(self, post_id: str) -> None:
+    async def forget(self, post_id: str) -> None:
         """Drops a kept post whose links turned out to be refused."""
-        self._posts.pop(post_id, None)
+        kept = self._posts.pop(post_id, None)
+        if self._shelf is not None:
+            await self._shelf.drop(post_id, None if kept is None else kept.post)
 
     async def fresh(self, text: str) -> Post:
         """The post as its page is now, past what is kept. Raises the same."""
@@ -102,14 +114,30 @@ class Extractor:
         return found
 
     async def _extract(self, address: Address) -> Post:
-        post = await self._read(address)
-        good_until = time.time() + self._settings.extract_cache_s
-        if post.expires_at is not None:
-            good_until = min(good_until, post.expires_at - EXPIRY_MARGIN_S)
-        self._posts[post.id] = (good_until, post)
+        kept = await self._shared(address, self._shelf) if self._shelf else await self._new(address)
+        self._posts[kept.post.id] = kept
         while len(self._posts) > POSTS_KEPT_MAX:
             self._posts.popitem(last=False)
-        return post
+        return kept.post
+
+    async def _shared(self, address: Address, shelf: Shelf) -> Kept:
+        """As another gateway found it, is just finding it, or, where none does, as we do."""
+        assert address.post_id is not None
+        kept = await shelf.get(address.post_id)
+        if kept is None:
+            async with shelf.once(address.post_id):
+                kept = await shelf.get(address.post_id)
+                if kept is None:
+                    kept = await self._new(address)
+                    await shelf.put(kept)
+        return kept
+
+    async def _new(self, address: Address) -> Kept:
+        post = await self._read(address)
+        good_until = time.time() + self._settings.post_s
+        if post.expires_at is not None:
+            good_until = min(good_until, post.expires_at - EXPIRY_MARGIN_S)
+        return Kept(post, good_until)
 
     async def _read(self, address: Address) -> Post:
         """Reads the page, through another exit where one does not get it, as long as there is time."""
@@ -140,8 +168,10 @@ class Extractor:
         raise failure
 
     def _kept(self, post_id: str) -> Post | None:
-        good_until, post = self._posts.get(post_id, (0.0, None))
-        if post is not None and time.time() >= good_until:
+        kept = self._posts.get(post_id)
+        if kept is None:
+            return None
+        if time.time() >= kept.good_until:
             del self._posts[post_id]
             return None
-        return post
+        return kept.post

@@ -162,7 +162,7 @@ class _Connection(aiosqlite.Connection):
     """
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        step = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))
+        step = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
         try:
             return await asyncio.shield(step)
         except asyncio.CancelledError:

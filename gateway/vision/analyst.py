@@ -20,7 +20,6 @@ from gateway.settings import Settings
 from gateway.tasks import Background, SingleFlight
 from gateway.vision import picture
 from gateway.vision.analysis import Analysis
-from gateway.vision.cache import Cache
 from gateway.vision.client import Client, Turn, Usage
 from gateway.vision.reply import Unfit, read
 from gateway.vision.wording import Wording, wordings
@@ -35,6 +34,16 @@ MILLION = 1_000_000
 Fetch = Callable[[], Awaitable[bytes]]  # an image's bytes, from wherever it is; raises a GatewayError
 
 log = structlog.get_logger()
+
+
+class Cache(Protocol):
+    """Bytes by name, for a time."""
+
+    async def get(self, name: str) -> bytes | None:
+        """What is kept under a name, None where nothing is."""
+
+    async def put(self, name: str, value: bytes, ttl_s: float) -> None:
+        """Keeps a value for so long at the most."""
 
 
 class Convert(Protocol):

@@ -19,6 +19,7 @@ from tests.bench.company import company, flat_speech
 from tests.bench.effort import Effort
 from tests.bench.first_byte import first_byte
 from tests.bench.flat import flat
+from tests.bench.limits import limits
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
 from tests.bench.slow import slow
@@ -39,6 +40,7 @@ BENCHES = {
     "slow": Bench(slow, 150),
     "flat": Bench(flat, 120),
     "first_byte": Bench(first_byte, 60),
+    "limits": Bench(limits, 60),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),

@@ -12,9 +12,12 @@ import uvloop
 from sqlalchemy import event
 
 from gateway.errors import CodeHeld, CodeUsed
+from gateway.settings import Rate
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.holds import Holds
+from gateway.store.limits import Limits
+from gateway.store.redis import Redis
 from gateway.store.transcripts import Draft, Transcripts, new_id
 from tests.store.making import said
 
@@ -53,6 +56,37 @@ def race(url: str, codes: list[str], tasks: int, pipe: Connection) -> None:
             pipe.recv()
             pipe.send(await asyncio.gather(*(one(code) for _ in range(tasks))))
         await database.close()
+
+    uvloop.run(main())
+
+
+def take(url: str, prefix: str, times: int, pipe: Connection) -> None:
+    """Takes from one bucket so many times when told to; tells how often there was something in it."""
+
+    async def main() -> None:
+        redis = Redis(url, prefix=prefix, wait_s=5)
+        await redis.start()
+        limits, rate = Limits(redis), Rate(50, 0.001)
+        pipe.send("ready")
+        pipe.recv()
+        told = await asyncio.gather(*(limits.take("somebody", rate) for _ in range(times)))
+        assert redis.state == "ok"
+        await redis.close()
+        pipe.send(sum(one.allowed for one in told))
+
+    uvloop.run(main())
+
+
+def hold(url: str, prefix: str, pipe: Connection) -> None:
+    """Has its turn until it is killed."""
+
+    async def main() -> None:
+        redis = Redis(url, prefix=prefix, wait_s=5)
+        await redis.start()
+        pipe.send("ready")
+        async with redis.once("work", 30):
+            pipe.send("held")
+            await asyncio.sleep(3600)
 
     uvloop.run(main())
 

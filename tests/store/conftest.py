@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import pytest
 
 from gateway.store import schema
 from gateway.store.database import Database
+from gateway.store.redis import Redis
+from gateway.tasks import Background
 from tests.postgres import Cluster, Missing
 
 KINDS = ("sqlite", "postgresql")
 TEMPLATE = "template_of_tests"
 
 Fresh = Callable[[], str]
+StartRedis = Callable[..., Awaitable[Redis]]
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +106,34 @@ async def database(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def start_redis(redis_prefix: str, request: pytest.FixtureRequest) -> AsyncIterator[StartRedis]:
+    """Starts the gateway's side of a Redis; of the one for all where none is named."""
+    async with AsyncExitStack() as stack:
+        background = Background()
+        stack.push_async_callback(background.close)
+
+        async def start(url: str | None = None, **more: float) -> Redis:
+            if url is None:
+                url = request.getfixturevalue("redis_server").url
+            redis = Redis(url, prefix=redis_prefix, **({"wait_s": 5} | more))
+            stack.push_async_callback(redis.close)
+            await redis.start()
+            background.start(redis.run(), "redis")
+            return redis
+
+        yield start
+
+
+@pytest.fixture(params=("memory", "redis"))
+async def shared(request: pytest.FixtureRequest, start_redis: StartRedis) -> Redis | None:
+    """A test that asks for it is run without Redis and with it."""
+    return await start_redis() if request.param == "redis" else None
+
+
+@pytest.fixture
+async def redis(start_redis: StartRedis) -> Redis:
+    """One that answers."""
+    return await start_redis()

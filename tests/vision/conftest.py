@@ -9,9 +9,9 @@ from aiohttp.test_utils import TestServer
 
 from gateway.errors import MediaUndecodable
 from gateway.settings import Settings
+from gateway.store.cache import Cache
 from gateway.tasks import Background
 from gateway.vision.analyst import Analyst
-from gateway.vision.cache import Memory
 from gateway.vision.client import Client
 from tests.vision.stand_in import Api
 
@@ -41,7 +41,9 @@ async def looking(api: Api, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lo
             client = Client(
                 key=KEY, base_url=api.url, model=all_of_them.vision_model, call_s=all_of_them.vision_s
             )
-            analyst = Analyst(client, all_of_them, background, cache=Memory(), convert=convert)
+            analyst = Analyst(
+                client, all_of_them, background, cache=Cache(bytes_max=1 << 20), convert=convert
+            )
             stack.push_async_callback(analyst.close)
             stack.push_async_callback(background.close)
             return analyst

@@ -156,7 +156,7 @@ async def test_a_link_outlives_what_was_kept(front: Front) -> None:
 
 async def test_a_link_needs_no_page_while_the_spool_is_there(front: Front) -> None:
     (link,) = await links(front, "video")
-    front.gateway.extractor.forget(front.origin.scenarios["video"].id)
+    await front.gateway.extractor.forget(front.origin.scenarios["video"].id)
     assert (await got(front, link))[0] == 200
     assert front.origin.hits["page:7400000000000000001"] == 1
 

@@ -1,0 +1,218 @@
+"""Redis: what gateways on several machines share at every request, and for the short time.
+
+Always: nothing waits for it longer than `wait_s`. After a failure everything is Away at once, until
+a look in the background finds it back; and the address, which has a password in it, is never told.
+"""
+
+import asyncio
+import math
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import structlog
+
+from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
+
+LOOK_S = 2
+LEASE_S = 10  # of a lock: several looks, each of which renews it
+POLL_S = 0.05  # how often is looked whether a lock is free
+CONNECTIONS_MAX = 16  # one of them for the look
+
+# Takes `cost` microseconds out of a bucket that takes `whole` to fill, if they are there, and tells
+# how full it was. By Redis' own clock; where that went back, the bucket is empty and no more.
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local cost, whole = tonumber(ARGV[1]), tonumber(ARGV[2])
+local full_at = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
+local ahead = math.min(math.max(full_at - now, 0), whole)
+local after = ahead + cost
+if cost > 0 and after <= whole then
+  redis.call('SET', KEYS[1], string.format('%.0f', now + after))
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(after / 1000)))
+end
+return ahead
+"""
+# what belongs to a token is changed by who knows it
+RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
+RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Away(Exception):
+    """Redis does not answer. Who asked goes on with what this process knows."""
+
+
+class Redis:
+    """The server, seen through a bounded pool. `run` is to run beside it."""
+
+    def __init__(self, address: str, *, prefix: str, wait_s: float, look_s: float = LOOK_S) -> None:
+        # only here: the package is an extra, and takes a tenth of a second to load
+        from redis import asyncio as redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import ConnectionError
+
+        self._prefix, self._wait_s, self._look_s = prefix, wait_s, look_s
+        self._pool = _pool(
+            address,
+            wait_s=wait_s,
+            # a connection that died while it was idle: another one, at once
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        )
+        self._client = redis.Redis(connection_pool=self._pool)
+        self._take = self._client.register_script(TAKE)
+        self._renew = self._client.register_script(RENEW)
+        self._release = self._client.register_script(RELEASE)
+        # in turn: the library's own pool that waits lets some wait for ever
+        self._places = asyncio.Semaphore(CONNECTIONS_MAX - 1)
+        self._held: dict[str, str] = {}  # locks and their tokens
+        self._away = True  # until it was looked at
+        self._told = False
+
+    @property
+    def state(self) -> Literal["ok", "away"]:
+        """Whether it answered the last time."""
+        return "away" if self._away else "ok"
+
+    async def start(self) -> None:
+        """Looks at it for the first time."""
+        await self._look()
+
+    async def run(self) -> None:
+        """Looks whether it answers, and renews the locks, until cancelled."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            await self._look()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        self._away = True
+        with suppress(Exception):  # they are closed, or their server is not there
+            async with asyncio.timeout(self._wait_s):
+                await self._client.aclose()
+                await self._pool.disconnect()
+
+    async def take(self, name: str, cost_us: int, whole_us: int) -> int:
+        """Takes from a bucket if there is enough; how many microseconds it was short of full before."""
+        args = [cost_us, whole_us]
+        return int(await self._do(lambda: self._take(keys=[self._key("limit", name)], args=args)))
+
+    async def add(self, name: str, keep_s: float) -> bool:
+        """Remembers a name; whether it was new."""
+        return await self._claim(self._key("seen", name), secrets.token_hex(8), keep_s)
+
+    async def has(self, name: str) -> bool:
+        """Whether a name is remembered."""
+        return bool(await self._do(lambda: self._client.exists(self._key("seen", name))))
+
+    async def get(self, name: str) -> bytes | None:
+        """What was put there."""
+        value = await self._do(lambda: self._client.get(self._key("cache", name)))
+        assert not isinstance(value, str)
+        return value
+
+    async def put(self, name: str, value: bytes, ttl_s: float) -> None:
+        """Keeps a value for a time."""
+        await self._do(lambda: self._client.set(self._key("cache", name), value, px=_ms(ttl_s)))
+
+    async def forget(self, name: str) -> None:
+        """Drops a value."""
+        await self._do(lambda: self._client.delete(self._key("cache", name)))
+
+    @asynccontextmanager
+    async def once(self, name: str, wait_s: float) -> AsyncIterator[None]:
+        """Alone among all processes; after `wait_s` not alone. A process that dies holds it no longer
+        than its lease. Raises Away before anything was done, never at its end.
+        """
+        key, token = self._key("once", name), secrets.token_hex(8)
+        until = asyncio.get_running_loop().time() + wait_s
+        while not (held := await self._claim(key, token, LEASE_S)):
+            if asyncio.get_running_loop().time() >= until:
+                break
+            await asyncio.sleep(POLL_S * random.uniform(0.5, 1.5))  # noqa: S311  # so that all get a turn
+        if held:
+            self._held[key] = token
+        try:
+            yield
+        finally:
+            if held:
+                if self._held.get(key) == token:  # else our lease ended, and it is another's here
+                    del self._held[key]
+                with suppress(Away):  # its lease ends
+                    await self._do(lambda: self._release(keys=[key], args=[token]))
+
+    async def _claim(self, key: str, token: str, keep_s: float) -> bool:
+        """Whether the key is ours; also where the answer to a first try was lost."""
+        if await self._do(lambda: self._client.set(key, token, nx=True, px=_ms(keep_s))):
+            return True
+        return bool(await self._do(lambda: self._client.get(key)) == token.encode())
+
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        if self._away:
+            raise Away
+        try:
+            async with asyncio.timeout(self._wait_s), self._places:
+                return await work()
+        except Exception as failure:  # whatever it is, no request fails because of it
+            self._failed(failure)
+            raise Away from None
+
+    async def _look(self) -> None:
+        """Does what requests do: a server that answers and may not be written to is away."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._take(keys=[self._key("limit", "look")], args=[1, 1])
+                for key, token in tuple(self._held.items()):
+                    await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
+        except Exception as failure:
+            self._failed(failure)
+        else:
+            if self._told:
+                log.info("redis is back")
+            self._away = self._told = False
+
+    def _failed(self, failure: Exception) -> None:
+        self._away = True
+        if not self._told:
+            self._told = True
+            reason = str(failure) or type(failure).__name__
+            log.warning("redis is away, limits and caches are this process's own", reason=reason)
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}:{kind}:{name}"
+
+
+def of(settings: Settings) -> Redis | None:
+    """The server of the settings; None: every gateway is its own."""
+    if settings.redis_url is None:
+        return None
+    return Redis(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix, wait_s=settings.redis_s)
+
+
+def _pool(address: str, *, wait_s: float, retry: object) -> "ConnectionPool":
+    from redis.asyncio import ConnectionPool
+    from redis.asyncio.connection import parse_url
+
+    options: dict[str, object] = dict(parse_url(address))
+    options |= {
+        "max_connections": CONNECTIONS_MAX,
+        "socket_timeout": wait_s,
+        "retry": retry,
+        "protocol": 2,  # one round trip less to connect, and servers before 6 know it
+    }
+    if "path" not in options:
+        options["socket_connect_timeout"] = wait_s
+    return ConnectionPool(**options)  # type: ignore[arg-type]
+
+
+def _ms(seconds: float) -> int:
+    return max(1, math.ceil(seconds * 1000))
