@@ -2,7 +2,7 @@
 #   docker build -t clipwire .
 #   docker run --init -p 8000:8000 -v clipwire:/data --read-only --stop-timeout 35 clipwire
 # --init reaps what a killed child leaves behind; 35 s lets open streams finish (GATEWAY_SHUTDOWN_S).
-# An image holds PyAV's wheel, which bundles x264 (GPL): see the licence line of README.md.
+# An image holds PyAV's wheel, which bundles x264 (GPL): see docs/licences.md. Where it may run: docs/deploy.
 
 FROM python:3.11-slim AS build
 

@@ -6,7 +6,7 @@ export URL  # to the demo by the environment: an address may hold what a shell w
 say      = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test soak bench lint lock clean
+.PHONY: help setup demo serve test soak bench lint sbom lock clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ lint: .venv/.tested ## ruff, mypy --strict, import-linter
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+
+sbom: .venv/.tested ## the locked packages with their hashes and licences, as CycloneDX, in .cache/sbom.json
+	@mkdir -p .cache && $(PY) -m tests.sbom > .cache/sbom.json && echo .cache/sbom.json
 
 lock: .venv/.tested ## resolve the dependencies again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade --extra redis pyproject.toml -o requirements.lock
