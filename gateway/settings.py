@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_valid
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1 << 30
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in each so many
 REDIS_ALL = {"db", "username", "password"}  # parameters in the address of Redis
 REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 FULL_S_MAX = 365 * 24 * 3600  # a bucket's time in microseconds must be exact in Redis too: below 2**53
@@ -366,6 +367,15 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """Workers to start: workers x threads never exceed the cores (twice the threads ran 4x slower)."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        most = max(1, cores // self.worker_threads)
+        most = max(1, cores() // self.worker_threads)
         return min(self.workers, most) if self.workers else most
+
+
+def cores(quota_file: Path = CPU_QUOTA) -> int:
+    """The cores that this process may use: those it is bound to, and what a container's quota comes to."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = quota_file.read_text().split()
+        return min(bound, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return bound
