@@ -28,6 +28,8 @@ READERS = 4
 MIGRATION_WAIT_S = 60  # for another process that migrates the same file
 WAL_BYTES_KEPT = 64 << 20  # what a large write leaves of the log
 
+MAGIC = b"SQLite format 3\0"
+
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # what was paid for outlasts a loss of power
@@ -150,6 +152,12 @@ class SQLite:
             # it ends by itself, and with a traceback if the loop is closed before
             await asyncio.to_thread(connection._thread.join)
             raise
+
+
+def is_one(file: Path) -> bool:
+    """Whether a file begins as SQLite's do; an empty one is a database without tables."""
+    with file.open("rb") as head:
+        return head.read(len(MAGIC)) in (MAGIC, b"")
 
 
 def _make(file: Path) -> None:
