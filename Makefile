@@ -25,8 +25,8 @@ test: .venv/.tested .venv/.system lint ## linters, types, import arrows and ever
 	$(call say,tests)
 	@$(PY) -m pytest -q -n 2 --dist worksteal
 
-soak: .venv/.tested .venv/.system ## the long suites in full, within an hour
-	@CLIPWIRE_SOAK=1 $(PY) -m pytest -q -n 2 --dist worksteal
+soak: .venv/.tested .venv/.system ## the tests that take samples, with many and fresh ones, within an hour
+	@CLIPWIRE_SOAK=1 $(PY) -m pytest -q -m soak -n 2 --dist worksteal
 
 bench: .venv/.tested ## the gateway against nginx and plain faster-whisper, side by side, here
 	@$(PY) -m tests.bench

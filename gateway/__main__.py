@@ -84,6 +84,8 @@ def current() -> None:
     from gateway.store import database, schema
 
     async def work() -> str | None:
+        if not database.exists(settings):
+            raise NotFound("There is no database yet: python -m gateway db upgrade makes one.")
         async with database.opened(settings) as store:
             return await schema.current(store)
 
@@ -101,6 +103,8 @@ def backup(file: Annotated[Path, typer.Argument(help="A file that is not there y
     from gateway.store import database, schema
 
     async def work() -> None:
+        if not database.exists(settings):
+            raise NotFound("There is no database yet.")
         async with database.opened(settings) as store:
             if await schema.current(store) is None:
                 raise NotFound("There is no database yet.")

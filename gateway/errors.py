@@ -112,6 +112,11 @@ class Ended(GatewayError):
     text = "The transcript has come to its end: there is nothing to cancel any more."
 
 
+class Interrupted(GatewayError):
+    code, status, retry_s = "INTERRUPTED", 503, 5
+    text = "The server that worked on this ended before it was done. Ask for it again."
+
+
 # Single-use codes
 
 

@@ -10,9 +10,9 @@ BYTES = 32
 CHARS_MIN = 16  # as of the setting
 
 
-def kept(folder: Path) -> bytes:
+def kept(folder: Path, name: str = NAME) -> bytes:
     """The folder's secret. Processes that start together on one folder get the same one."""
-    path = folder / NAME
+    path = folder / name
     if not path.exists():
         _make(path)
     found = path.read_bytes().strip()
@@ -22,7 +22,7 @@ def kept(folder: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")  # 0600 from the first
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600 from the first
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(BYTES))

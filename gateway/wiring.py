@@ -1,12 +1,11 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -14,8 +13,11 @@ import structlog
 from gateway import secret
 from gateway.errors import (
     AudioTooLong,
+    Busy,
+    Cancelled,
     CreditTooSmall,
     GatewayError,
+    Interrupted,
     MediaUndecodable,
     NotAudio,
     NotFound,
@@ -42,6 +44,7 @@ from gateway.media.slideshow import Slideshows
 from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
 from gateway.media.spools import Fill, Spools
+from gateway.media.uploads import Uploads
 from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
 from gateway.settings import Settings
@@ -54,19 +57,21 @@ from gateway.store import database, redis, schema
 from gateway.store.cache import Cache
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
-from gateway.store.jobs import Job, Jobs
+from gateway.store.jobs import ENDED, Job, Jobs
 from gateway.store.limits import Limits
+from gateway.store.register import Entry, Register
 from gateway.store.search import Search
 from gateway.store.seen import Seen
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
+from gateway.store.withdrawal import Withdrawal
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
 from gateway.vision.analysis import Analysis
 from gateway.vision.analyst import Analyst
 from gateway.vision.client import Client
 from gateway.vision.picture import IMAGE_BYTES_MAX
-from gateway.wire.events import Logged
+from gateway.wire.events import Failed, Logged
 from gateway.wire.subtitles import Cue
 
 SWEEP_S = 30
@@ -77,6 +82,7 @@ ORPHANED = timedelta(
 HEAD_BYTES = 512  # of media that nobody understood: what else they may be
 DATABASE_S = 5  # how often the database is looked at: who asks /ready does not wait for it
 TITLE_CHARS_MAX = 200
+SETTLING_S = 20  # how long who cancels waits for what is settled then
 
 log = structlog.get_logger()
 
@@ -113,6 +119,7 @@ class Gateway:
             bytes_max=settings.spool_bytes_max,
             keep_s=settings.spool_s,
         )
+        self.uploads = Uploads(settings.data_dir / "uploads", bytes_max=settings.spool_bytes_max)
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.analyst = _analyst(settings, self.background, self.cache)
         self.database = database.of(settings)
@@ -122,9 +129,16 @@ class Gateway:
         self.pool = LocalPool(settings)
         self.codes = Codes(self.database)
         self.holds = Holds(self.database, lease_s=settings.lease_s)
-        self.jobs = Jobs(self.database, secrets.token_urlsafe(12), lease_s=settings.lease_s)
+        process = self.spools.name
+        self.jobs = Jobs(self.database, process, folder=self.uploads.id, lease_s=settings.lease_s)
+        self.withdrawal = Withdrawal(self.database, self.jobs, self.holds, self.archive)
+        self.register = Register(self.database, process, lease_s=settings.lease_s)
+        self.works: dict[str, asyncio.Task[None]] = {}  # who settles a transcript, by its id
+        self.wanted = asyncio.Event()  # there may be a job that can be taken up
         self.webhooks = Webhooks(self.secret, settings.webhook_allow)
-        self.transcripts = Transcripts(self.pool, self.background, settings, ended=self._keep)
+        self.transcripts = Transcripts(
+            self.pool, self.background, settings, begun=self._begun, ended=self._keep, left=self._left
+        )
         self.stopping = False
 
     @property
@@ -318,8 +332,8 @@ class Gateway:
     async def read(self, id_: str) -> Transcript:
         """A transcript by its id: from memory while it is there, else as far as it was written down.
 
-        One that runs in another process is neither `running` here nor `over`. Raises NotFound,
-        StoreUnavailable.
+        One that runs in another process, or waits for one, is neither `running` here nor `over`. Raises
+        NotFound, StoreUnavailable.
         """
         there = self.transcripts.by_id(id_)
         if there is not None:
@@ -330,7 +344,17 @@ class Gateway:
             return _told_again(
                 id_, waiting.events, draft.title, draft.provenance, draft.created_at, waiting.ended_at
             )
-        stored, log = await self.archive.whole(id_)
+        try:
+            stored, log = await self.archive.whole(id_)
+        except NotFound:
+            job = await self.jobs.of(id_)
+            if job is None or (log_of := _log_of(job, self.jobs.process)) is None:
+                raise
+            told = _told_again(
+                id_, log_of, None, Provenance(url=job.payload.get("url")), job.created_at, job.ended_at
+            )
+            told.pending = job.state == "PENDING"
+            return told
         return _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
 
     async def rename(self, id_: str, title: str | None) -> Transcript:
@@ -341,20 +365,47 @@ class Gateway:
                 await self.writer.rename(id_, title)
             except NotFound:  # its row is gone or never came, memory is not
                 if self.transcripts.by_id(id_) is None:
-                    raise
+                    raise Busy("The transcript cannot be given a title now. Ask again.") from None
         transcript.title = title
         return transcript
+
+    async def cancel(self, transcript: Transcript) -> bool:
+        """Ends the work on a transcript, here or wherever it is to be done, and waits for what is settled
+        then. False: it came to its end. Raises Busy where it cannot be reached, StoreUnavailable."""
+        if transcript.running:
+            cancelled = await transcript.cancel()
+            if (settling := self.works.get(transcript.id)) is not None:
+                await asyncio.wait([settling], timeout=SETTLING_S)
+            return cancelled
+        return not transcript.over and await self._called_off(transcript.id)
+
+    async def _called_off(self, id_: str) -> bool:
+        """Ends a job that is not worked on in this process. False: it has ended."""
+        job = await self.jobs.of(id_)
+        if job is None or (job.waiting and job.state not in ENDED):
+            raise Busy("The transcript is not at its end, and does not run here. Ask again.")
+        if job.state == "PENDING" and await self.withdrawal.withdraw(job):
+            self.uploads.drop(job.id)
+            self.background.start(self.tell(await self.jobs.get(job.id)), f"webhook {job.id}")
+            return True
+        return await self.jobs.cancel(job.id)  # who works on it sees that
 
     async def delete(self, id_: str) -> None:
         """Removes a transcript wherever it is, cancelled if it runs. Raises NotFound, StoreUnavailable."""
         there = self.transcripts.by_id(id_)
         if there is not None and there.running:
-            await there.cancel()
+            await self.cancel(there)
+        elif there is None:
+            job = await self.jobs.of(id_)
+            if job is not None and not job.waiting and job.state not in ENDED:
+                await self._called_off(id_)
         try:
             await self.writer.delete(id_)
         except NotFound:
-            if there is None:
+            if not await self.jobs.forget(id_) and there is None:
                 raise
+        else:
+            await self.jobs.forget(id_)
         if there is not None:
             self.transcripts.remove(there)
 
@@ -363,9 +414,46 @@ class Gateway:
         if self.settings.transcript_rows_s:
             await self.archive.sweep(self.settings.transcript_rows_s)
 
+    async def sweep_uploads(self) -> int:
+        """Removes files whose jobs have ended; how many. Raises StoreUnavailable."""
+        there = self.uploads.ids()
+        return self.uploads.sweep(there, await self.jobs.open_of(there)) if there else 0
+
+    def work(self, id_: str, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Begins the work of who settles a transcript."""
+        task = self.works[id_] = self.background.start(work, name)
+
+        def ended(_: "asyncio.Task[None]") -> None:
+            if self.works.get(id_) is task:
+                del self.works[id_]
+
+        task.add_done_callback(ended)
+        return task
+
+    def forget(self, id_: str) -> None:
+        """Has no transcript of an id in memory any more, which is to be made anew."""
+        there = self.transcripts.by_id(id_)
+        if there is not None and there.ending:
+            self.transcripts.remove(there)
+
+    def _begun(self, transcript: Transcript) -> None:
+        self.register.begin(Entry(transcript.id, transcript.created_at, url=transcript.origin.url))
+
+    def _left(self, transcript: Transcript) -> None:
+        """It was stopped: by this gateway's end, or as everybody had left."""
+        if self.stopping:
+            self.register.end(transcript.id, "FAILED", Failed(Interrupted.code, Interrupted.text))
+        else:
+            self.register.end(transcript.id, "CANCELLED")
+
     def _keep(self, transcript: Transcript) -> None:
         """Has a transcript written down that has ended."""
         assert transcript.ended_at is not None
+        last = transcript.events[-1]
+        if isinstance(last, Failed):
+            self.register.end(transcript.id, "CANCELLED" if transcript.cancelled else "FAILED", last)
+        else:
+            self.register.end(transcript.id, "COMPLETE")
         origin = transcript.origin
         provenance = Provenance(
             url=origin.url,
@@ -469,6 +557,16 @@ def _origin(post: Post) -> Origin:
     return Origin(post.title[:TITLE_CHARS_MAX] or None, post.url, post.id, sound_id)
 
 
+def _log_of(job: Job, process: str) -> tuple[Failed, ...] | None:
+    """What a job says of its transcript, which has no row; None: nothing."""
+    if job.state == "CANCELLED" and not job.waiting:
+        return (Failed(Cancelled.code, Cancelled.text),)
+    if job.state == "FAILED" and (job.error_code == Interrupted.code or not job.waiting):
+        return (Failed(job.error_code or Interrupted.code, job.error_text or Interrupted.text),)
+    here = job.waiting and job.lease_owner == process  # and memory does not know it any more
+    return () if job.state not in ENDED and not here else None
+
+
 def _told_again(
     id_: str,
     events: Sequence[Logged],
@@ -500,6 +598,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             closing.push_async_callback(gateway.redis.close)
             await gateway.redis.start()
         closing.push_async_callback(gateway.writer.close)
+        closing.push_async_callback(gateway.register.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
@@ -511,6 +610,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(gateway.dial.close)
         if gateway.analyst is not None:
             closing.push_async_callback(gateway.analyst.close)
+        closing.push_async_callback(_handing_over, gateway)
         closing.push_async_callback(gateway.background.close)
         gateway.extractor.start()
         gateway.decoders.start()
@@ -521,6 +621,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_settling(gateway), "leases")
         gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
+        gateway.background.start(gateway.register.run(), "register")
         gateway.background.start(_looking(gateway), "database")
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")
@@ -592,10 +693,16 @@ async def _looking(gateway: Gateway) -> None:
 
 
 async def _settling(gateway: Gateway) -> None:
-    """Gives back the codes, and ends the jobs, of processes that are not there any more."""
+    """Gives back the codes, and has the jobs taken up or ended, of processes that are not there any more."""
+    dead = gateway.spools.dead
     while True:
         try:
-            expired, repaired = await gateway.holds.expire(), await gateway.jobs.repair()
+            repaired = await gateway.jobs.repair(dead)
+            dead = ()
+            if repaired:
+                gateway.wanted.set()
+            expired = await gateway.holds.expire()
+            await gateway.sweep_uploads()
             if expired or repaired:
                 log.warning("left by a dead process", holds=expired, jobs=repaired)
             await gateway.jobs.sweep(JOBS_S)
@@ -604,6 +711,12 @@ async def _settling(gateway: Gateway) -> None:
         except Exception as error:  # a fault of ours is no reason to keep codes
             log.error("leases not looked after", exc_info=error)
         await asyncio.sleep(min(SWEEP_S, gateway.settings.lease_s))
+
+
+async def _handing_over(gateway: Gateway) -> None:
+    """Lets the next process have what was taken up in the last moment."""
+    with suppress(StoreUnavailable):
+        await gateway.jobs.hand_all_back()
 
 
 async def _telling(gateway: Gateway) -> None:

@@ -91,6 +91,21 @@ class Spool:
         self.size += len(data)
         self._wake()
 
+    def adopt(self, file: Path, media_type: str) -> None:
+        """Takes the bytes of a file that is there already, by another name of it, in place of being filled.
+
+        Raises Busy without room, FileNotFoundError without the file.
+        """
+        assert self.state == "growing"
+        assert not self.size
+        self._reserve(file.stat().st_size)
+        self.path.unlink()
+        os.link(file, self.path)
+        self.rest_file()
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        self.size = os.fstat(self.fd).st_size
+        self.begin(media_type)
+
     def finish(self) -> None:
         """All bytes are there."""
         assert self.state == "growing"

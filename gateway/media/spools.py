@@ -50,9 +50,10 @@ class Spools:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently wanted first
         folder.mkdir(parents=True, exist_ok=True)
         with _sweeping(folder):  # nobody sweeps a folder that is made and not yet held
-            _sweep(folder)
+            self.dead = _sweep(folder)  # the names of processes that died since somebody swept
             self._folder = Path(tempfile.mkdtemp(prefix="spools-", dir=folder))
             self._lock = _locked(self._folder)
+        self.name = self._folder.name  # nobody else's, as long as this process lives
         self._made = 0
 
     @asynccontextmanager
@@ -199,8 +200,9 @@ def _sweeping(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _sweep(folder: Path) -> None:
-    """Deletes the spools of processes that died."""
+def _sweep(folder: Path) -> tuple[str, ...]:
+    """Deletes the spools of processes that died; whose they were."""
+    dead = []
     for left in folder.glob("spools-*"):
         try:
             lock = _locked(left)
@@ -208,3 +210,5 @@ def _sweep(folder: Path) -> None:
             continue  # its process lives
         shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
+        dead.append(left.name)
+    return tuple(dead)

@@ -73,6 +73,9 @@ class Transcript:
         self.media_sha256: str | None = None  # once the media are whole
         self.created_at = datetime.now(UTC)
         self.ended_at: datetime | None = None
+        self.read = False  # whether its words were handed to somebody by its id
+        self.pending = False  # told again: it waits for a process that takes it up
+        self.handing: Handing | None = None  # what must be done before the first words are
         self._standing = standing
         self._settle = settle
         self.settled = settle is not None  # whether somebody else sees to it that its end is written down
@@ -143,6 +146,10 @@ class Transcript:
                     case Failed():
                         return None
         return None
+
+    def stand_as(self, other: "Transcript") -> None:
+        """From here on its work is another's, and stands where that does."""
+        self._standing = lambda _: other.standing
 
     def resume(self) -> None:
         """From here on the work says again, from the beginning, what is in the log already."""
@@ -232,6 +239,13 @@ class Transcript:
                     return
                 await grown.wait()
 
+    async def hand_out(self) -> None:
+        """Words are about to be handed to somebody by its id."""
+        if not self.read:
+            self.read = True
+            if self.handing is not None:
+                await self.handing()
+
     def held(self) -> AbstractAsyncContextManager[None]:
         """Keeps the work running, as a reader does."""
         assert self._shared is not None, "started"
@@ -286,7 +300,7 @@ class Transcript:
 
     def _ended(self) -> None:
         """The task is over; readers never wait for nothing, and nothing of the media is held any more."""
-        self._standing, self._settle = _nowhere, None
+        self._standing, self._settle, self.handing = _nowhere, None, None
         if not self.over:
             stopped = Busy("This transcript was stopped before its end. Ask again.")
             self._fail(Cancelled() if self._cancelled else stopped)
@@ -302,6 +316,7 @@ def _nowhere(_: Transcript) -> Progress:
 Work = Callable[[Transcript], Coroutine[Any, Any, Ending]]  # writes Info and Segments into the log
 # what must be done with the whole log before anybody is told of its end; where that fails, so does all
 Settle = Callable[[tuple[Logged, ...]], Coroutine[Any, Any, None]]
+Handing = Callable[[], Coroutine[Any, Any, None]]
 
 
 def _first(failures: BaseExceptionGroup[E]) -> E:

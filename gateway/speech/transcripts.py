@@ -39,11 +39,14 @@ class Transcripts:
         background: Background,
         settings: Settings,
         *,
+        begun: Callable[[Transcript], None] = lambda transcript: None,
         ended: Callable[[Transcript], None] = lambda transcript: None,
+        left: Callable[[Transcript], None] = lambda transcript: None,
     ) -> None:
-        """`ended` is told of each that came to its end, unless it is settled or everybody left it."""
+        """What is not settled is told of: each that begins, then that it came to its end or was `left`
+        by everybody."""
         self._pool = pool
-        self._tell = ended
+        self._begun, self._came_to_end, self._left = begun, ended, left
         self._background = background
         self._settings = settings
         self._detector = Detector()
@@ -138,6 +141,10 @@ class Transcripts:
         self._check_room()
         return self._start(key, work, None, duration, None, origin, None)
 
+    def following(self, work: Work, *, settle: Settle, options: Options, id_: str) -> Transcript:
+        """One that says what others do, which have the places."""
+        return self._start(object(), work, None, None, settle, Origin(), options, id_, placed=False)
+
     def named(self, key: Hashable) -> Transcript | None:
         """The transcript that answers for `key`, if there is one that runs or is kept."""
         return self._kept.named(key)
@@ -176,6 +183,8 @@ class Transcripts:
         origin: Origin,
         options: Options | None,
         id_: str | None = None,
+        *,
+        placed: bool = True,
     ) -> Transcript:
         def standing(transcript: Transcript) -> Progress:
             position, wait_s = self._pool.standing(transcript.id)
@@ -184,16 +193,19 @@ class Transcripts:
 
         transcript = Transcript(standing, settle, id_=id_, origin=origin, options=options)
         self._kept.add(transcript, name)
-        self._running[transcript.id] = (transcript, duration)
+        if placed:
+            self._running[transcript.id] = (transcript, duration)
+        if settle is None:
+            self._begun(transcript)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
         return transcript
 
     def _ended(self, transcript: Transcript, task: "asyncio.Task[None]") -> None:
-        del self._running[transcript.id]
+        self._running.pop(transcript.id, None)
         stopped = task.cancelled() and not transcript.cancelled
         self._kept.ended(transcript, stopped=stopped)
-        if not stopped and not transcript.settled:
-            self._tell(transcript)
+        if not transcript.settled:
+            (self._left if stopped else self._came_to_end)(transcript)
 
     async def _once(
         self,

@@ -48,9 +48,19 @@ class Backend(Protocol):
 
 def of(settings: Settings) -> "Database":
     """The database that is set, or the file in the data folder."""
+    return Database(_url(settings))
+
+
+def exists(settings: Settings) -> bool:
+    """Whether that is there, as far as is known without dialling: a file is made when it is opened."""
+    found = address.read(_url(settings))
+    return not isinstance(found, Path) or found.exists()
+
+
+def _url(settings: Settings) -> str:
     if settings.database_url is not None:
-        return Database(settings.database_url.get_secret_value())
-    return Database(f"sqlite:///{quote(str(settings.data_dir / FILE))}")
+        return settings.database_url.get_secret_value()
+    return f"sqlite:///{quote(str(settings.data_dir / FILE))}"
 
 
 @asynccontextmanager

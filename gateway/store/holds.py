@@ -156,14 +156,46 @@ class Holds:
         assert done.rowcount == 1
         return int(price_ms)
 
+    async def again(self, tx: AsyncConnection, code_id: str, hold_id: str) -> Hold:
+        """Takes a code again for work whose process is gone: from the hold of that, or if it is free.
+
+        It is another hold: should the process come back to life, it has nothing any more. The time of a
+        code may be over by now, it was good when it was sent. Raises CodeUnknown, CodeUsed, CodeHeld,
+        CodeRevoked.
+        """
+        now, id_ = self._database.now(), secrets.token_urlsafe(16)
+        lapsed = sa.or_(codes.c.hold_id.is_(None), codes.c.lease_until <= now)
+        free = sa.and_(
+            codes.c.id == code_id,
+            codes.c.spent_at.is_(None),
+            codes.c.revoked_at.is_(None),
+            sa.or_(codes.c.hold_id == hold_id, lapsed),
+        )
+        taken = (
+            codes.update()
+            .where(free)
+            .values(hold_id=id_, lease_until=self._until(), price_ms=None)
+            .returning(codes.c.worth_ms, codes.c.lease_until)
+        )
+        row = (await tx.execute(taken)).one_or_none()
+        if row is None:
+            raise await self._refusal(tx, codes.c.id == code_id) or CodeHeld()
+        await self._end(tx, code_id, state="EXPIRED")
+        await tx.execute(holds.insert().values(id=id_, code_id=code_id, state="HELD", created_at=now))
+        return Hold(id_, code_id, row.worth_ms, row.lease_until)
+
     async def void(self, hold: Hold) -> bool:
         """Gives the code back; False: the hold had ended already."""
         async with self._database.transaction() as tx:
-            freed = codes.update().where(self._held(hold)).values(_FREE)
-            if not (await tx.execute(freed)).rowcount:
-                return False
-            await self._end(tx, hold.code_id, state="VOIDED")
-            return True
+            return await self.void_in(tx, hold)
+
+    async def void_in(self, tx: AsyncConnection, hold: Hold) -> bool:
+        """The same, in a transaction of somebody else's."""
+        freed = codes.update().where(self._held(hold)).values(_FREE)
+        if not (await tx.execute(freed)).rowcount:
+            return False
+        await self._end(tx, hold.code_id, state="VOIDED")
+        return True
 
     async def expire(self) -> int:
         """Gives back the codes of holds that nobody renewed; how many."""

@@ -4,7 +4,7 @@ Always: a job is leased to at most one process at a time, which renews its lease
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import Busy, Internal, NotFound
+from gateway.errors import Busy, Interrupted, NotFound
 from gateway.store.database import Database
 from gateway.store.tables import ANYONE, jobs
 
 LEASE_S = 60.0
 PENDING_MAX = 1000
 ATTEMPTS_MAX = 3  # a job that ends its process each time is not tried for ever
+PENDING_S = 24 * 3600  # a job that nobody could take up for so long is given up
 RECENT = 25
 _AT_ONCE = 500  # rows that one transaction of a sweep removes
 
@@ -38,6 +39,7 @@ class Wanted(msgspec.Struct, frozen=True):
     transcript_id: str | None = None
     idempotency_key: str | None = None  # the same one of the same owner is the same job
     waiting: bool = False  # on a connection of the process that asks
+    folder: str | None = None  # the data folder that has its media; None: any process may work on it
     webhook_url: str | None = None
 
 
@@ -52,6 +54,7 @@ class Job(msgspec.Struct, frozen=True):
     payload: Any
     idempotency_key: str | None
     waiting: bool
+    folder: str | None
     attempts: int
     lease_owner: str | None
     lease_until: datetime | None
@@ -81,13 +84,21 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Jobs:
-    """The jobs, as one process sees them: what it leases is leased to `process`."""
+    """The jobs, as one process sees them: what it leases is leased to `process`, and has no media but
+    those in `folder`."""
 
     def __init__(
-        self, database: Database, process: str, *, lease_s: float = LEASE_S, pending_max: int = PENDING_MAX
+        self,
+        database: Database,
+        process: str,
+        *,
+        folder: str | None = None,
+        lease_s: float = LEASE_S,
+        pending_max: int = PENDING_MAX,
     ) -> None:
         self._database = database
-        self._process = process
+        self.process = process
+        self._folder = folder
         self._lease_s = lease_s
         self._pending_max = pending_max
 
@@ -101,7 +112,7 @@ class Jobs:
             "created_at": now, "updated_at": now,
         }  # fmt: skip
         if wanted.waiting:  # as long as somebody waits, somebody renews
-            row |= {"lease_owner": self._process, "lease_until": self._until()}
+            row |= {"lease_owner": self.process, "lease_until": self._until()}
         async with self._database.transaction() as tx:
             if (there := await self._same(tx, wanted.owner, wanted.idempotency_key)) is not None:
                 return there
@@ -127,11 +138,23 @@ class Jobs:
         async with self._database.transaction() as tx:
             await tx.execute(jobs.update().where(jobs.c.id == id_).values(idempotency_key=None))
 
-    async def owe(self, id_: str, webhook_url: str) -> None:
-        """Has a webhook told when a job ends."""
+    async def keep(self, id_: str, payload: Any, webhook_url: str | None) -> bool:
+        """From here on nobody need wait for a job, and who takes it up next has its payload.
+
+        A webhook is told when it ends. False: it is not this process's any more, or was cancelled.
+        """
+        kept = {"waiting": False, "payload": payload, "webhook_url": webhook_url}
         async with self._database.transaction() as tx:
-            open_ = sa.and_(jobs.c.id == id_, jobs.c.state.not_in(ENDED))
-            await tx.execute(jobs.update().where(open_).values(webhook_url=webhook_url))
+            return bool((await tx.execute(jobs.update().where(self._mine(id_)).values(kept))).rowcount)
+
+    async def note(self, tx: AsyncConnection, id_: str, payload: Any) -> bool:
+        """Puts down what whoever takes up the job next must know. False: it is not this process's."""
+        return bool((await tx.execute(jobs.update().where(self._mine(id_)).values(payload=payload))).rowcount)
+
+    async def cancel_pending(self, tx: AsyncConnection, id_: str) -> bool:
+        """Ends a job that nobody works on. False: somebody does by now, or it has ended."""
+        pending = sa.and_(jobs.c.id == id_, jobs.c.state == "PENDING")
+        return bool(await self._ended(tx, pending, state="CANCELLED"))
 
     async def cancel(self, id_: str, *, owner: str | None = None) -> bool:
         """Ends a job that has not ended; whoever runs it sees that when renewing. False: it had ended.
@@ -156,14 +179,15 @@ class Jobs:
         free = sa.and_(
             jobs.c.state == "PENDING",
             jobs.c.kind.in_(kinds),
-            sa.or_(jobs.c.waiting.is_(False), jobs.c.lease_owner == self._process),
+            sa.or_(jobs.c.folder.is_(None), jobs.c.folder == self._folder),
+            sa.or_(jobs.c.waiting.is_(False), jobs.c.lease_owner == self.process),
         )
         following = sa.select(jobs.c.id).where(free).order_by(jobs.c.created_at, jobs.c.id).limit(1)
         leased = (
             jobs.update()
             .where(jobs.c.id == following.with_for_update(skip_locked=True).scalar_subquery())
             .values(
-                state="RUNNING", lease_owner=self._process, lease_until=self._until(),
+                state="RUNNING", lease_owner=self.process, lease_until=self._until(),
                 attempts=jobs.c.attempts + 1, started_at=now, updated_at=now,
             )
             .returning(jobs)
@@ -175,7 +199,7 @@ class Jobs:
     async def begin(self, id_: str) -> bool:
         """Takes up a job that is waited for on a connection of this process. False: it was cancelled."""
         now = self._database.now()
-        own = sa.and_(jobs.c.id == id_, jobs.c.state == "PENDING", jobs.c.lease_owner == self._process)
+        own = sa.and_(jobs.c.id == id_, jobs.c.state == "PENDING", jobs.c.lease_owner == self.process)
         begun = jobs.update().where(own).values(
             state="RUNNING", lease_until=self._until(), attempts=jobs.c.attempts + 1,
             started_at=now, updated_at=now,
@@ -187,7 +211,7 @@ class Jobs:
         """Keeps a job for one lease more. False: it is not this process's any more, or was cancelled."""
         now = self._database.now()
         mine = sa.and_(
-            jobs.c.id == id_, jobs.c.lease_owner == self._process, jobs.c.state.in_(("PENDING", "RUNNING"))
+            jobs.c.id == id_, jobs.c.lease_owner == self.process, jobs.c.state.in_(("PENDING", "RUNNING"))
         )
         async with self._database.transaction() as tx:
             renewed = jobs.update().where(mine).values(lease_until=self._until(), updated_at=now)
@@ -200,26 +224,53 @@ class Jobs:
     async def fail(self, id_: str, code: str, text: str) -> bool:
         """Ends a job badly. False: it is not this process's any more."""
         async with self._database.transaction() as tx:
-            error = {"error_code": code, "error_text": text}
-            return bool(await self._ended(tx, self._mine(id_), state="FAILED", **error))
+            return await self.failed_in(tx, id_, code, text)
 
-    async def repair(self) -> int:
+    async def failed_in(self, tx: AsyncConnection, id_: str, code: str, text: str) -> bool:
+        """The same, with what `tx` keeps of it."""
+        error = {"error_code": code, "error_text": text}
+        return bool(await self._ended(tx, self._mine(id_), state="FAILED", **error))
+
+    async def stop(self, id_: str) -> bool:
+        """Ends a job that nobody wants any more. False: it is not this process's any more."""
+        async with self._database.transaction() as tx:
+            return bool(await self._ended(tx, self._mine(id_), state="CANCELLED"))
+
+    async def cancelled_in(self, tx: AsyncConnection, id_: str) -> None:
+        """Ends a job that was cancelled, with what `tx` keeps of it; it may be ended already."""
+        await self._ended(tx, sa.and_(jobs.c.id == id_, jobs.c.state.not_in(ENDED)), state="CANCELLED")
+
+    async def hand_back(self, id_: str) -> bool:
+        """Lets another process take up a job of this one, which is no try that counts."""
+        return bool(await self._handed_back(self._mine(id_)))
+
+    async def hand_all_back(self) -> int:
+        """The same of all that this process has, which ends; how many."""
+        return await self._handed_back(
+            sa.and_(jobs.c.state == "RUNNING", jobs.c.lease_owner == self.process)
+        )  # fmt: skip
+
+    async def repair(self, dead: Collection[str] = ()) -> int:
         """Takes up what dead processes left, which is what nobody renewed; how many jobs.
 
         They are pending again, but where somebody waited on a connection, which is gone, or where a job
-        was tried often enough, they have failed.
+        was tried often enough, they have failed; as have those that nobody has taken up for a day. Of
+        processes that are known to be `dead`, no lease is waited for.
         """
         now = self._database.now()
-        left = sa.and_(jobs.c.state.in_(("PENDING", "RUNNING")), jobs.c.lease_until <= now)
+        over = sa.or_(jobs.c.lease_until <= now, jobs.c.lease_owner.in_(list(dead)))
+        left = sa.and_(jobs.c.state.in_(("PENDING", "RUNNING")), over)
         hopeless = sa.or_(jobs.c.waiting.is_(True), jobs.c.attempts >= ATTEMPTS_MAX)
+        old = self._database.now(-PENDING_S)
+        stale = sa.and_(jobs.c.state == "PENDING", jobs.c.lease_until.is_(None), jobs.c.updated_at < old)
         again = {"state": "PENDING", "lease_owner": None, "lease_until": None, "updated_at": now}
         async with self._database.transaction() as tx:
             failed = await self._ended(
                 tx,
-                sa.and_(left, hopeless),
+                sa.or_(sa.and_(left, hopeless), stale),
                 state="FAILED",
-                error_code=Internal.code,
-                error_text="The server that worked on this ended before it was done.",
+                error_code=Interrupted.code,
+                error_text=Interrupted.text,
             )
             return failed + (await tx.execute(jobs.update().where(left).values(again))).rowcount
 
@@ -229,6 +280,29 @@ class Jobs:
         """A job. Raises NotFound."""
         async with self._database.reading() as tx:
             return await self._get(tx, id_, owner)
+
+    async def of(self, transcript_id: str) -> Job | None:
+        """The job of a transcript, if there is one."""
+        newest = sa.select(jobs).where(jobs.c.transcript_id == transcript_id)
+        async with self._database.reading() as tx:
+            row = (await tx.execute(newest.order_by(jobs.c.created_at.desc()).limit(1))).one_or_none()
+        return None if row is None else _job(row)
+
+    async def open_of(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of some jobs have not ended."""
+        query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state.not_in(ENDED))
+        async with self._database.reading() as tx:
+            return frozenset((await tx.execute(query)).scalars())
+
+    async def forget(self, transcript_id: str) -> bool:
+        """Removes what is known of a transcript that did not come to be. False: nothing is."""
+        gone = sa.and_(
+            jobs.c.transcript_id == transcript_id,
+            jobs.c.state.in_(("FAILED", "CANCELLED")),
+            sa.or_(jobs.c.waiting.is_(False), jobs.c.error_code == Interrupted.code),
+        )
+        async with self._database.transaction() as tx:
+            return bool((await tx.execute(jobs.delete().where(gone))).rowcount)
 
     async def counts(self, *, owner: str | None = None) -> Counts:
         """How many there are in each state."""
@@ -260,8 +334,9 @@ class Jobs:
     async def sweep(self, keep_s: float) -> int:
         """Removes jobs that ended longer ago than that; how many."""
         found = 0
-        old = sa.and_(jobs.c.state.in_(ENDED), jobs.c.ended_at < self._database.now(-keep_s))
-        some = sa.select(jobs.c.id).where(old).order_by(jobs.c.id).limit(_AT_ONCE)
+        before = self._database.now(-keep_s)
+        old = sa.and_(jobs.c.created_at < before, jobs.c.state.in_(ENDED), jobs.c.ended_at < before)
+        some = sa.select(jobs.c.id).where(old).order_by(jobs.c.created_at).limit(_AT_ONCE)
         while True:
             async with self._database.transaction() as tx:
                 ids = list((await tx.execute(some)).scalars())
@@ -275,8 +350,17 @@ class Jobs:
 
     def _mine(self, id_: str) -> sa.ColumnElement[bool]:
         return sa.and_(
-            jobs.c.id == id_, jobs.c.state == "RUNNING", jobs.c.lease_owner == self._process
+            jobs.c.id == id_, jobs.c.state == "RUNNING", jobs.c.lease_owner == self.process
         )  # fmt: skip
+
+    async def _handed_back(self, which: sa.ColumnElement[bool]) -> int:
+        free = {
+            "state": "PENDING", "lease_owner": None, "lease_until": None,
+            "attempts": jobs.c.attempts - 1, "updated_at": self._database.now(),
+        }  # fmt: skip
+        async with self._database.transaction() as tx:
+            left = jobs.update().where(which, jobs.c.waiting.is_(False)).values(free)
+            return (await tx.execute(left)).rowcount
 
     async def _ended(self, tx: AsyncConnection, which: sa.ColumnElement[bool], **values: Any) -> int:
         now = self._database.now()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import BadRequest, NotFound, SchemaMismatch
-from gateway.store import schema
+from gateway.store import schema, sqlite
 from gateway.store.database import Database
 from gateway.store.tables import ANYONE, accounts, metadata, segments
 
@@ -25,6 +25,8 @@ async def restore(file: Path, database: Database) -> int:
     """
     if not file.is_file():  # noqa: ASYNC240  # a command's only work
         raise NotFound("There is no such file.")
+    if not sqlite.is_one(file):
+        raise BadRequest("The file is no SQLite database.")
     source, found = Database(f"sqlite:///{quote(str(file))}"), 0
     try:
         if (version := await schema.current(source)) != schema.head():

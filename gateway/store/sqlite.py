@@ -28,6 +28,8 @@ READERS = 4
 MIGRATION_WAIT_S = 60  # for another process that migrates the same file
 WAL_BYTES_KEPT = 64 << 20  # what a large write leaves of the log
 
+MAGIC = b"SQLite format 3\0"
+
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # what was paid for outlasts a loss of power
@@ -174,6 +176,12 @@ class _Connection(aiosqlite.Connection):
         if self._connection is not None:
             await self._execute(self._connection.rollback)
         await super().close()
+
+
+def is_one(file: Path) -> bool:
+    """Whether a file begins as SQLite's do; an empty one is a database without tables."""
+    with file.open("rb") as head:
+        return head.read(len(MAGIC)) in (MAGIC, b"")
 
 
 def _make(file: Path) -> None:

@@ -181,6 +181,7 @@ jobs = Table(
     Column("payload", sa.JSON, nullable=False),
     Column("idempotency_key", Words),
     Column("waiting", sa.Boolean, nullable=False),  # somebody waits for it on a connection
+    Column("folder", Words),  # the data folder that has its media; none: any process may work on it
     Column("attempts", sa.Integer, nullable=False),
     Column("lease_owner", Words),
     Column("lease_until", Moment),
@@ -198,6 +199,9 @@ jobs = Table(
     Index(None, "state", "created_at", "id"),  # what is next, what failed, how many
     Index(None, "created_at", "id"),
     Index(None, "owner", "created_at", "id"),
+    Index(None, "transcript_id"),
+    Index("jobs_lapsing", "lease_until", sqlite_where=text("lease_until IS NOT NULL"),
+          postgresql_where=text("lease_until IS NOT NULL")),
     Index("jobs_owed", "ended_at", sqlite_where=text("webhook_state = 'OWED'"),
           postgresql_where=text("webhook_state = 'OWED'")),
 )  # fmt: skip

@@ -79,10 +79,11 @@ async def _made(request: web.Request, bought: Purchase, body: Upload) -> web.Res
     else:
         body.seal()
     wish = _wish(request, body.fields, gateway)
+    options = options_of_upload(wish, gateway.settings.model_name)
     if not wish.wait:
         await body.whole()
-        await bought.keep(body, wish.webhook)
-    running = bought.start(body, options_of_upload(wish, gateway.settings.model_name))
+        await bought.keep(body, options, wish.webhook)
+    running = bought.start(body, options)
     if not wish.wait:
         return _running(bought.id)
     try:

@@ -57,6 +57,8 @@ class TranscribeWish(SpeechWish):
     """The JSON body of POST /transcribe."""
 
     url: str = Field(min_length=1, max_length=4096)
+    wait: bool = True
+    webhook: str | None = None
 
 
 async def expect(request: web.Request) -> None:

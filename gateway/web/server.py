@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.settings import Settings
 from gateway.web.app import application
+from gateway.web.jobs import taking_up
 from gateway.web.listener import Listener
 from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway, running
@@ -66,6 +67,7 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         )
         await runner.setup()
         assert runner.server is not None
+        gateway.background.start(taking_up(gateway), "jobs")
         listener = Listener(runner.server, gateway.background)
         try:
             yield gateway, await listener.start(settings.host, settings.port)

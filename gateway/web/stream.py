@@ -18,7 +18,7 @@ from gateway.web.middleware import END
 from gateway.web.pulse import Pulse, beating
 from gateway.web.relay import Relay
 from gateway.wire import multipart as parts
-from gateway.wire.events import Event, Failed
+from gateway.wire.events import Event, Failed, Segment
 from gateway.wire.forms import Form
 from gateway.wire.multipart import Part
 
@@ -52,11 +52,13 @@ async def transcript(
     *,
     after: int = -1,
     failure_is_news: bool = False,
+    by_id: bool = False,
 ) -> web.StreamResponse:
     """Follows a transcript's log from `after` + 1 on. The head waits for the first event or progress: a
     failure until then is a plain answer; later it is told in the form, or breaks the connection.
 
     `failure_is_news`: it is told in a form that has a place for it even if it is the first event.
+    `by_id`: by somebody who was given no more than the id.
     """
     write = form.writer()
     log: AsyncGenerator[tuple[int | None, Event], None] = (
@@ -71,8 +73,12 @@ async def transcript(
         }  # fmt: skip
         response = await begun(request, headers)
         relay = Relay(request, response, stall_s=request.app[GATEWAY].settings.client_stall_s)
+        if by_id and isinstance(event, Segment):
+            await transcript.hand_out()
         await relay.write(write(event, number))  # the head goes with it, be it of no bytes
         async for number, event in events:
+            if by_id and isinstance(event, Segment):
+                await transcript.hand_out()
             await relay.write(write(event, number))
     if isinstance(event, Failed):
         if form.breaks:

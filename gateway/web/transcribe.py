@@ -1,13 +1,18 @@
 """POST /transcribe: the words of a post, or of media in the body, while they are recognised."""
 
+import msgspec
 from aiohttp import web
 
 from gateway.errors import BadRequest
+from gateway.media import links
 from gateway.speech.transcripts import Options
-from gateway.web import accept, params, stream, upload
+from gateway.store.jobs import Wanted
+from gateway.store.transcripts import new_id
+from gateway.web import accept, errand, params, stream, upload
 from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish, TranscribeWish
 from gateway.wire.forms import Form
+from gateway.wiring import Gateway
 
 _MEDIA = "Media need a Content-Type of audio/... or video/..., or a form with a file."
 
@@ -24,8 +29,29 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         )
     wish = await params.body(request, TranscribeWish, gateway.settings, otherwise=_MEDIA)
     options = _options(wish, gateway.settings.model_name)
+    if not wish.wait:
+        return await _promised(gateway, wish, options)
+    if wish.webhook is not None:
+        raise BadRequest("A webhook goes with `wait` false: who waits is told.")
     post = await gateway.extractor.find(wish.url)
     return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
+
+
+async def _promised(gateway: Gateway, wish: TranscribeWish, options: Options) -> web.Response:
+    """Puts the wish down as a job, which outlives this process."""
+    if wish.webhook is not None:
+        gateway.webhooks.check(wish.webhook)
+    promised = errand.Promised(links.find(wish.url).url, wish.source, options)
+    wanted = Wanted(
+        errand.KIND, msgspec.to_builtins(promised), transcript_id=new_id(), webhook_url=wish.webhook
+    )
+    job = await gateway.jobs.enqueue(wanted)
+    gateway.wanted.set()
+    return web.json_response(
+        {"id": job.transcript_id, "status": "pending"},
+        status=202,
+        headers={"Location": f"/transcripts/{job.transcript_id}", "Cache-Control": "no-store"},
+    )
 
 
 async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:

@@ -78,9 +78,11 @@ async def change(request: web.Request) -> web.Response:
     """Cancels a transcript that runs, gives it another title, or both."""
     gateway = request.app[GATEWAY]
     wish = await params.body(request, Change, gateway.settings)
-    transcript = await (_followed(request) if wish.state is not None else _found(request))
-    if wish.state is not None and not (transcript.running and await transcript.cancel()):
-        raise Ended
+    transcript = await _found(request)
+    if wish.state is not None:
+        if not await gateway.cancel(transcript):
+            raise Ended
+        transcript = await _found(request)
     if "title" in wish.model_fields_set:
         transcript = await gateway.rename(transcript.id, (wish.title or "").strip() or None)
     return _json(_standing(transcript))
@@ -131,7 +133,7 @@ def _standing(transcript: Transcript) -> dict[str, Any]:
 
 def _state(transcript: Transcript) -> str:
     if not transcript.over:
-        return "running"
+        return "pending" if transcript.pending else "running"
     last = transcript.events[-1]
     if isinstance(last, End):
         return "complete"
@@ -206,4 +208,4 @@ async def _told(
     last = transcript.events[-1:]
     if form.breaks and last and isinstance(last[0], Failed):
         raise errors.by_code(last[0].code, last[0].message)
-    return await stream.transcript(request, transcript, form, after=after, failure_is_news=True)
+    return await stream.transcript(request, transcript, form, after=after, failure_is_news=True, by_id=True)

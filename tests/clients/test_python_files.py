@@ -56,6 +56,7 @@ def test_a_name_becomes_a_safe_one(name: str, safe: str) -> None:
     assert files.safe_name(name) == safe
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(name=st.text(st.characters(), max_size=300) | st.text('./\\: <>|?*"-~conauxlpt19', max_size=40))
 def test_any_name_is_one_plain_file_everywhere(name: str) -> None:

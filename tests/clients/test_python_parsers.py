@@ -69,6 +69,7 @@ tricky = st.lists(
 ).map(b"".join)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(payloads=st.lists(st.tuples(tricky, st.booleans()), min_size=1, max_size=4), data=st.data())
 def test_any_payloads_at_any_splits_are_exact(
@@ -89,6 +90,7 @@ def test_any_payloads_at_any_splits_are_exact(
     assert sum(isinstance(one, PartEnd) for one in found) == len(payloads)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(
     body=st.binary(max_size=300),

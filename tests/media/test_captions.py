@@ -216,6 +216,7 @@ texts = st.lists(st.sampled_from(["a", "b", "a b", "-->", "WEBVTT", "", "&lt;"])
 spans = st.tuples(st.floats(0, 200), st.floats(0, 20), texts).map(lambda s: (s[0], s[0] + s[1], s[2]))
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(shown=st.lists(spans, max_size=12), duration_s=st.none() | st.floats(1, 100))
 def test_the_times_of_any_file_go_on(shown: list[tuple[float, float, str]], duration_s: float | None) -> None:
@@ -228,6 +229,7 @@ def test_the_times_of_any_file_go_on(shown: list[tuple[float, float, str]], dura
         assert all(time <= round(duration_s, 3) for time in times)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(
     data=st.binary(max_size=300)

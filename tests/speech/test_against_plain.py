@@ -20,7 +20,7 @@ from gateway.wire.events import Segment, Word, text_of
 from tests.speech import clips
 from tests.speech.clips import Clip, sound, wrong
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.soak]
 
 SOAK = bool(os.environ.get("CLIPWIRE_SOAK"))
 SAMPLE_S = 10  # the longer clips with CLIPWIRE_SOAK only

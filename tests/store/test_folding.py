@@ -46,6 +46,7 @@ def test_a_query_is_words_and_quoted_stretches(query: str, wanted: list[str]) ->
     assert terms(query) == wanted
 
 
+@pytest.mark.soak
 @SAMPLE
 @example("\u1100\u200b\u1161")
 @given(st.text())
@@ -54,6 +55,7 @@ def test_folding_again_changes_nothing(text: str) -> None:
     assert unicodedata.is_normalized("NFKC", fold(text))
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(st.text())
 def test_terms_are_bounded_and_folded_and_hold_no_quotes(query: str) -> None:

@@ -15,7 +15,7 @@ from gateway.errors import (
 )
 from gateway.store.codes import Change, Codes, Issued
 from gateway.store.database import Database
-from gateway.store.holds import Holds
+from gateway.store.holds import Hold, Holds
 from gateway.store.tables import holds as ledger
 from gateway.store.transcripts import Draft, Transcripts
 from tests.store.making import lapse, said
@@ -234,3 +234,54 @@ async def test_many_lapsed_holds_are_swept_at_once(database: Database, codes: Co
     await lapse(database)
     assert await holds.expire() == 120
     assert set(await ends(database)) == {"EXPIRED"}
+
+
+async def again(database: Database, holds: Holds, code_id: str, hold_id: str) -> Hold:
+    async with database.transaction() as tx:
+        return await holds.again(tx, code_id, hold_id)
+
+
+async def test_a_hold_is_taken_from_a_process_that_is_gone(
+    database: Database, holds: Holds, codes: Codes, issued: Issued, transcripts: Transcripts
+) -> None:
+    """In time, or when it lapsed, or was swept, or the time of the code is over; the old one is nothing."""
+    first = await holds.hold(issued.code)
+    second = await again(database, holds, first.code_id, first.id)
+    assert (second.worth_ms, second.code_id) == (first.worth_ms, first.code_id)
+    assert second.id != first.id
+    with pytest.raises(HoldLost):
+        await holds.renew(first)
+    assert not await holds.void(first)
+    await lapse(database)
+    third = await again(database, holds, first.code_id, first.id)
+    await lapse(database)
+    assert await holds.expire() == 1
+    await codes.patch(issued.id, Change(expires_at=datetime.now(UTC) - timedelta(1)))
+    last = await again(database, holds, third.code_id, third.id)
+    async with database.transaction() as tx:
+        await transcripts.save(tx, Draft("t"), said("hello"))
+        await holds.post(tx, last, "t")
+    assert await ends(database) == ["EXPIRED", "EXPIRED", "EXPIRED", "POSTED"]
+
+
+async def test_a_code_that_is_not_free_is_not_taken_again(
+    database: Database, holds: Holds, codes: Codes, issued: Issued, transcripts: Transcripts
+) -> None:
+    lost = await holds.hold(issued.code)
+    await lapse(database)
+    other = await holds.hold(issued.code)
+    with pytest.raises(CodeHeld):
+        await again(database, holds, lost.code_id, lost.id)
+    async with database.transaction() as tx:
+        await transcripts.save(tx, Draft("t"), said("hello"))
+        await holds.post(tx, other, "t")
+    with pytest.raises(CodeUsed):
+        await again(database, holds, lost.code_id, lost.id)
+    (revoked,) = await codes.issue(1, seconds=1)
+    hold = await holds.hold(revoked.code)
+    await codes.patch(revoked.id, Change(revoked=True))
+    with pytest.raises(CodeRevoked):
+        await again(database, holds, hold.code_id, hold.id)
+    await codes.delete(revoked.id)
+    with pytest.raises(CodeUnknown):
+        await again(database, holds, hold.code_id, hold.id)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from gateway.errors import Busy, NotFound
 from gateway.store.database import Database
-from gateway.store.jobs import ATTEMPTS_MAX, RECENT, Counts, Job, Jobs, Wanted
+from gateway.store.jobs import ATTEMPTS_MAX, PENDING_S, RECENT, Counts, Job, Jobs, Wanted
 from gateway.store.tables import jobs as table
 from tests.store.making import account, lapse
 
@@ -175,7 +175,7 @@ async def test_a_job_that_somebody_waited_for_fails_with_its_process(
     assert await jobs.repair() == 2
     for id_ in (pending.id, running.id):
         job = await jobs.get(id_)
-        assert (job.state, job.error_code) == ("FAILED", "INTERNAL_ERROR")
+        assert (job.state, job.error_code) == ("FAILED", "INTERRUPTED")
 
 
 async def test_a_job_that_ends_its_process_each_time_is_given_up(database: Database, jobs: Jobs) -> None:
@@ -253,3 +253,68 @@ async def test_a_job_that_is_waited_for_here_is_begun_here_once(database: Databa
     stopped = await mine.enqueue(Wanted("k", {}, waiting=True))
     await mine.cancel(stopped.id)
     assert not await mine.begin(stopped.id)
+
+
+async def test_a_job_is_taken_up_only_where_its_media_are(database: Database) -> None:
+    here, there = Jobs(database, "a", folder="x"), Jobs(database, "b", folder="y")
+    nowhere = Jobs(database, "c")
+    anywhere, mine = await here.enqueue(wanted()), await here.enqueue(wanted(folder="x"))
+    leased = await there.lease([KIND])
+    assert leased is not None
+    assert leased.id == anywhere.id
+    assert await there.lease([KIND]) is None
+    assert await nowhere.lease([KIND]) is None
+    leased = await Jobs(database, "another process", folder="x").lease([KIND])
+    assert leased is not None
+    assert leased.id == mine.id
+
+
+async def test_a_job_that_is_kept_outlives_who_waited(database: Database, jobs: Jobs) -> None:
+    made = await jobs.enqueue(wanted(waiting=True))
+    assert not await jobs.keep(made.id, {"a": 1}, None)  # it is not begun yet
+    assert await jobs.begin(made.id)
+    assert await jobs.keep(made.id, {"a": 1}, "https://host/hook")
+    assert not await Jobs(database, "another").keep(made.id, {"a": 2}, None)
+    await lapse(database)
+    assert await jobs.repair() == 1
+    again = await Jobs(database, "next").lease([KIND])
+    assert again is not None
+    assert (again.id, again.payload, again.webhook_url) == (made.id, {"a": 1}, "https://host/hook")
+
+
+async def test_a_job_that_is_handed_back_is_no_try_that_counts(jobs: Jobs, elsewhere: Jobs) -> None:
+    made = await jobs.enqueue(wanted())
+    for _ in range(ATTEMPTS_MAX + 1):
+        leased = await jobs.lease([KIND])
+        assert leased is not None
+        assert leased.attempts == 1
+        assert not await elsewhere.hand_back(made.id)
+        assert await jobs.hand_back(made.id)
+    waited = await jobs.enqueue(wanted(waiting=True))
+    assert await jobs.begin(waited.id)
+    assert not await jobs.hand_back(waited.id)
+    await jobs.lease([KIND])
+    assert (await elsewhere.hand_all_back(), await jobs.hand_all_back()) == (0, 1)
+    assert (await jobs.get(made.id)).state == "PENDING"
+    assert not await elsewhere.stop(waited.id)
+    assert await jobs.stop(waited.id)
+
+
+async def test_what_nobody_takes_up_for_a_day_is_given_up(database: Database, jobs: Jobs) -> None:
+    made, fresh = await jobs.enqueue(wanted(folder="gone")), await jobs.enqueue(wanted(folder="gone"))
+    async with database.transaction() as tx:
+        old = table.update().where(table.c.id == made.id).values(updated_at=database.now(-PENDING_S - 1))
+        await tx.execute(old)
+    assert await jobs.repair() == 1
+    assert (await jobs.get(made.id)).error_code == "INTERRUPTED"
+    assert await jobs.open_of([made.id, fresh.id, "none"]) == {fresh.id}
+
+
+async def test_a_transcript_knows_its_job_until_that_is_forgotten(jobs: Jobs) -> None:
+    assert await jobs.of("t") is None
+    made = await jobs.enqueue(wanted(transcript_id="t"))
+    assert await jobs.of("t") == made
+    assert not await jobs.forget("t")  # it may still come to be
+    assert await jobs.cancel(made.id)
+    assert await jobs.forget("t")
+    assert await jobs.of("t") is None

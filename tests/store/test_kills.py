@@ -6,6 +6,7 @@ import random
 import signal
 from collections import Counter
 
+import pytest
 import sqlalchemy as sa
 
 from gateway.store.codes import Codes
@@ -22,6 +23,7 @@ STEPS_MAX = 400  # statements and commits of so many
 MOMENT_S_MAX = 0.25
 
 
+@pytest.mark.soak
 async def test_a_killed_process_spends_no_code_without_its_transcript(database: Database, url: str) -> None:
     ends: Counter[str] = Counter()
     for number in range(KILLS):

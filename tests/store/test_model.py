@@ -261,6 +261,7 @@ class Machine(RuleBasedStateMachine):
             self.run(self.real.delete(id_))
 
 
+@pytest.mark.soak
 def test_codes_are_as_their_model_in_any_order_of_events(url: str) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         database = Database(url)

@@ -17,6 +17,7 @@ PLACES = st.builds(
 )
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(PLACES)
 def test_a_token_leads_back_to_its_place(place: Place) -> None:
@@ -32,6 +33,7 @@ def test_what_is_no_token_is_refused(told: str) -> None:
         paging.place(told)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(st.text())
 def test_any_text_is_a_place_or_refused(told: str) -> None:

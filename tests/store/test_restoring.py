@@ -83,3 +83,6 @@ async def test_what_is_no_backup_is_refused(database: Database, tmp_path: Path) 
     (tmp_path / "empty.db").touch()
     with pytest.raises(SchemaMismatch, match="none"):
         await restoring.restore(tmp_path / "empty.db", database)
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    with pytest.raises(BadRequest, match="no SQLite database"):
+        await restoring.restore(tmp_path / "letter.txt", database)

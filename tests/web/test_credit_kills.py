@@ -1,4 +1,7 @@
-"""Gateways are killed in the middle of uploads with codes, at points drawn from a seed, and started again."""
+"""Gateways are killed in the middle of uploads with codes, at points drawn from a seed, and started again.
+
+Some clients wait for their transcript, and some are told 202: theirs are made by the gateways that follow.
+"""
 
 import asyncio
 import os
@@ -11,18 +14,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 import sqlalchemy as sa
 
 from gateway.store import schema
 from gateway.store.codes import Codes, Issued
 from gateway.store.database import Database
+from gateway.store.jobs import ATTEMPTS_MAX
 from gateway.store.tables import codes, holds, jobs, transcripts
 from tests.bench.process import free_port
 from tests.speech import clips
 from tests.web.test_uploads import SOUND
 
 KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 20
-AT_ONCE = 2  # gateways, of one data folder: to start one takes longer than to kill it
+AT_ONCE = 4  # gateways, of one data folder: to start one takes longer than to kill it
 CODES = 8  # in use at once in each, each at another point of its way
 LEASE_S = 1
 MOMENT_S_MAX = 2.0
@@ -31,6 +36,7 @@ START_S = 60
 SESSION = aiohttp.ClientTimeout(total=START_S)
 
 
+@pytest.mark.soak
 async def test_a_killed_gateway_spends_no_code_without_its_transcript(
     tmp_path: Path, data_dir: Path, base_model: Path
 ) -> None:
@@ -40,6 +46,7 @@ async def test_a_killed_gateway_spends_no_code_without_its_transcript(
     await schema.upgrade(database)
     made: list[Issued] = []
     told: dict[str, str] = {}  # code to transcript, as clients heard it
+    promised: dict[str, str] = {}  # the same of those who were told 202
     ends: Counter[str] = Counter()
     for number in range(0, KILLS, AT_ONCE):
         chance = random.Random(number)
@@ -53,21 +60,36 @@ async def test_a_killed_gateway_spends_no_code_without_its_transcript(
                     made += some
                     group.create_task(killed(process, chance.uniform(0, MOMENT_S_MAX)))
                     for one in some:
-                        group.create_task(sent(url, one, chance.random(), told))
+                        group.create_task(sent(url, one, chance, told, promised))
         ends += await settled(database, told)
     async with started(tmp_path):
         assert spools(tmp_path) == 1
-        (folder,) = (tmp_path / "data" / "spools").glob("spools-*")
-        assert [path.name for path in folder.iterdir()] == ["lock"]
         spent = await until_back(database)
+        (folder,) = (tmp_path / "data" / "spools").glob("spools-*")
+        async with asyncio.timeout(10):
+            while [path.name for path in folder.iterdir()] != ["lock"]:
+                await asyncio.sleep(0.05)
+            while [path.name for path in (tmp_path / "data" / "uploads").iterdir()] != [".id"]:
+                await asyncio.sleep(0.05)
     assert {row.id for row in await rows(database, codes)} == {one.id for one in made}  # none is lost
     assert spent.items() >= told.items()
     await settled(database, told)
+    kept = {row.transcript_id: row for row in await rows(database, jobs)}
+    given_up = {code for code, id_ in promised.items() if kept[id_].state == "FAILED"}
+    for code, id_ in promised.items():
+        job = kept[id_]
+        if code in given_up:  # one whose process was killed each time it was tried
+            assert (job.error_code, job.attempts, spent.get(code)) == ("INTERRUPTED", ATTEMPTS_MAX, None)
+        else:
+            assert (job.state, spent[code]) == ("COMPLETE", id_)
+    again = sum(row.attempts > 1 for row in kept.values() if row.state == "COMPLETE")
     await database.close()
     print(
-        f"{KILLS} gateways killed, all survived: {len(made)} codes, {len(spent)} spent, "
-        f"{len(told)} told; holds at the kills: {dict(ends)}"
+        f"{KILLS} gateways killed, all survived: {len(made)} codes, {len(spent)} spent, {len(told)} told; "
+        f"{len(promised)} told 202, {again} finished by another process, {len(given_up)} given up after "
+        f"{ATTEMPTS_MAX} deaths; holds at the kills: {dict(ends)}"
     )
+    assert again
     assert 0 < len(spent) < len(made)
     assert ends["held"]
 
@@ -106,24 +128,29 @@ async def ready(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-async def sent(url: str, one: Issued, chance: float, told: dict[str, str]) -> None:
-    """Uploads, some faster than others, some with words; puts down what it was told before the kill."""
-    media = SOUND if chance < 0.2 else SILENCE
+async def sent(
+    url: str, one: Issued, chance: random.Random, told: dict[str, str], promised: dict[str, str]
+) -> None:
+    """Uploads, some faster than others, some with words, some without waiting; puts down what it was told
+    before the kill."""
+    slow, media = chance.random(), SOUND if chance.random() < 0.2 else SILENCE
+    waits = chance.random() < 0.6
 
     async def body() -> AsyncIterator[bytes]:
         size = len(media) // 10
         for at in range(0, len(media), size):
             yield media[at : at + size]
-            await asyncio.sleep(chance / 10)
+            await asyncio.sleep(slow / 10)
 
     headers = {"X-Auth-Code": one.code, "Content-Type": "audio/wav"}
     try:
         async with (
             aiohttp.ClientSession(timeout=SESSION) as session,
-            session.post(f"{url}/transcripts", data=body(), headers=headers) as response,
+            session.post(f"{url}/transcripts?wait={int(waits)}", data=body(), headers=headers) as response,
         ):
-            if response.status == 201:
-                told[one.id] = (await response.json())["id"]
+            if response.status in (201, 202):
+                heard = told if response.status == 201 else promised
+                heard[one.id] = (await response.json())["id"]
     except (aiohttp.ClientError, OSError):
         pass  # it was killed
 
@@ -157,7 +184,7 @@ async def settled(database: Database, told: dict[str, str]) -> "Counter[str]":
 
 async def until_back(database: Database) -> dict[str, str]:
     """Waits until leases are over and looked after; the codes that were spent, and on what."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             lapsing = [row for row in await rows(database, holds) if row.state == "HELD"]
             open_ = [row for row in await rows(database, jobs) if row.state in ("PENDING", "RUNNING")]

@@ -20,6 +20,7 @@ AT_ONCE = 8
 STALL_S = 0.3
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("share", "healed"), [(0.4, 0.8), (0.9, 0.1)])
 async def test_every_client_gets_the_exact_bytes_or_a_broken_stream(
     start: Start, share: float, healed: float

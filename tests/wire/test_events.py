@@ -52,6 +52,7 @@ def test_the_examples_are_written_byte_for_byte(example: load.Event) -> None:
     assert events.kind(event) == example.event["type"]
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(event=any_event)
 def test_any_event_is_one_line_and_read_back(event: Event) -> None:
@@ -64,6 +65,7 @@ def test_any_event_is_one_line_and_read_back(event: Event) -> None:
     assert next(iter(json.loads(line).items())) == ("type", events.kind(event))
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(event=any_event, number=st.none() | counts)
 def test_any_event_is_one_server_sent_one(event: Event, number: int | None) -> None:

@@ -51,6 +51,7 @@ def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[str, bytes]]:
     return found
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(forms.filter(harmless), st.lists(st.integers(0, 10_000), max_size=8))
 def test_every_split_gives_the_same_fields(fields: list[tuple[str, bytes]], cuts: list[int]) -> None:
@@ -65,6 +66,7 @@ def test_every_single_split_and_byte_by_byte_give_the_same_fields() -> None:
     assert read(data, list(range(len(data)))) == fields
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(forms.filter(harmless))
 def test_another_reader_reads_the_same(fields: list[tuple[str, bytes]]) -> None:
@@ -82,6 +84,7 @@ def test_another_reader_reads_the_same(fields: list[tuple[str, bytes]]) -> None:
     assert values == [value for _, value in read(body(fields))]
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
 def test_nonsense_is_malformed_and_nothing_else(data: bytes, cuts: list[int]) -> None:
@@ -89,6 +92,7 @@ def test_nonsense_is_malformed_and_nothing_else(data: bytes, cuts: list[int]) ->
         read(data, cuts)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(forms.filter(harmless), st.integers(0, 10_000))
 def test_a_form_that_is_cut_is_never_whole(fields: list[tuple[str, bytes]], cut: int) -> None:

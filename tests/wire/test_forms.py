@@ -107,6 +107,7 @@ def test_an_event_is_written_at_once_and_progress_only_where_there_are_lines(for
     assert "Grüße".encode() in written[3]
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(rows=rows)
 def test_the_text_is_the_one_whose_hash_is_told(rows: list[tuple[float, float, str]]) -> None:
@@ -117,6 +118,7 @@ def test_the_text_is_the_one_whose_hash_is_told(rows: list[tuple[float, float, s
     assert document["text"] == text
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(rows=rows)
 def test_a_document_is_whole_only_at_its_end(rows: list[tuple[float, float, str]]) -> None:
@@ -135,6 +137,7 @@ def test_a_document_is_whole_only_at_its_end(rows: list[tuple[float, float, str]
             json.loads(whole[:at])
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(rows=rows, data=st.data())
 def test_a_failed_document_is_read_but_has_no_text(
@@ -148,6 +151,7 @@ def test_a_failed_document_is_read_but_has_no_text(
     assert len(document["segments"]) == len(segments(cut))
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(rows=rows, fails=st.booleans(), form=st.sampled_from(["vtt", "srt"]))
 def test_subtitles_cut_after_any_event_are_a_file_of_what_came_so_far(

@@ -79,6 +79,7 @@ def test_the_boundary_is_unquoted_and_last() -> None:
 # file names
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(
     author=st.text(max_size=150)
@@ -118,6 +119,7 @@ def test_the_names_of_an_answer_differ(author: str) -> None:
 # Content-Meta
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(
     title=st.text(st.characters(), max_size=300), desc=st.text(st.characters(), max_size=300),

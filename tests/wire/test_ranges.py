@@ -74,6 +74,7 @@ def test_a_span_is_what_there_is_of_it(header: str, total: int | None, span: ran
     assert ranges.span(asked, total) == span
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(data=st.binary(max_size=60), first=st.integers(0, 70), last=st.integers(0, 70))
 def test_any_span_is_the_slice_of_that_name(data: bytes, first: int, last: int) -> None:
@@ -87,6 +88,7 @@ def test_any_span_is_the_slice_of_that_name(data: bytes, first: int, last: int) 
     assert sliced(f"bytes={first}-{last}") == (data[first : last + 1] if first <= last else data)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(header=st.text() | st.text("bytes=0123-, \t").map(lambda text: f"bytes={text}"))
 def test_any_header_is_a_range_within_the_file_or_none(header: str) -> None:
@@ -95,6 +97,7 @@ def test_any_header_is_a_range_within_the_file_or_none(header: str) -> None:
     assert span is None or 0 <= span.start < span.stop <= 100
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(start=st.integers(0, 10**12), size=st.integers(1, 10**12), more=st.none() | st.integers(0, 10**9))
 def test_what_is_told_is_read_back(start: int, size: int, more: int | None) -> None:

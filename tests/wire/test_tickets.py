@@ -34,6 +34,7 @@ def test_a_link_is_a_path_of_url_safe_characters() -> None:
     assert re.fullmatch(rf"/media/[\w-]+\.[\w-]{{43}}/{re.escape(NAME)}", linked(), re.A)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(
     post_id=st.text("0123456789", max_size=25), key=st.text(max_size=40), media_type=st.text(max_size=20),
@@ -51,6 +52,7 @@ def test_a_link_ends() -> None:
             read(linked(), now=now)
 
 
+@pytest.mark.soak
 @SAMPLE
 @given(at=st.integers(0, 200), put=st.text(max_size=3))
 def test_any_other_link_is_refused(at: int, put: str) -> None:
