@@ -15,6 +15,7 @@ from gateway import secret
 from gateway.errors import (
     AudioTooLong,
     CreditTooSmall,
+    Forbidden,
     GatewayError,
     MediaUndecodable,
     NotAudio,
@@ -48,12 +49,17 @@ from gateway.speech.transcript import Settle
 from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.speech.written import written
 from gateway.store import database, schema
+from gateway.store.accounts import Accounts, Quota
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
 from gateway.store.jobs import Job, Jobs
+from gateway.store.limits import Limits
+from gateway.store.memory_limits import MemoryLimits
 from gateway.store.search import Search
+from gateway.store.tables import ANYONE
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
+from gateway.store.usage import Usage
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
 from gateway.wire.events import Logged
@@ -95,6 +101,12 @@ class Gateway:
         )
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.database = database.of(settings)
+        self.accounts = Accounts(self.database)
+        self.limits: Limits = MemoryLimits()
+        self.usage = Usage(
+            self.database,
+            Quota(settings.month_bytes_max, settings.month_audio_s_max, settings.stored_bytes_max),
+        )
         self.archive = Archive(self.database)
         self.search = Search(self.database)
         self.writer = Writer(self.database, self.archive)
@@ -172,19 +184,24 @@ class Gateway:
                 self.extractor.forget(post.id)
             raise
 
-    def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:
+    def transcript(
+        self, post: Post, options: Options, media: Wanted | None = None, *, owner: str = ANYONE
+    ) -> Transcript:
         """The transcript of what is heard in a post; in `media`, where those are its video.
 
-        Raises NotVideoContent, Busy, NotReady.
+        `owner` asks for it, and has it from now on. Raises NotVideoContent, Busy, NotReady.
         """
         wanted = media if media is not None and post.kind == "video" else heard(post)
         key = post.id
         if post.kind == "photo" and post.sound is not None and post.sound.id is not None:
             key = f"sound {post.sound.id}"  # the same one in other posts
         sound = self.sound(lambda: self.part(post, wanted))
-        return self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
+        found = self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
+        return self._owned(found, owner)
 
-    async def transcript_from(self, source: Source, post: Post, options: Options) -> Transcript:
+    async def transcript_from(
+        self, source: Source, post: Post, options: Options, *, owner: str = ANYONE
+    ) -> Transcript:
         """The transcript of a post: its own captions where they are what is wanted, else what is heard.
 
         Raises what `transcript` does; with source `captions` also what kept them from being read.
@@ -197,14 +214,14 @@ class Gateway:
             modelled=bool(options.words or options.prompt or options.hotwords or options.temperature),
         )
         if chosen is None:
-            return self.transcript(post, options)
+            return self.transcript(post, options, owner=owner)
         key = (post.id, chosen.part.key)
         instead = (*key, options)  # speech that was recognised because of them
         there = self.transcripts.named(key)
         if there is None and source == "auto":
             there = self.transcripts.named(instead)
         if there is not None:
-            return there
+            return self._owned(there, owner)
         try:
             found = await self._cues(post, chosen.part)
             if not found and source == "auto":
@@ -219,14 +236,16 @@ class Gateway:
                 code=failure.code,
                 reason=failure.message,
             )
-            return self.transcripts.claim(self.transcript(post, options), instead)
+            heard = self.transcript(post, options, owner=owner)
+            return self._owned(self.transcripts.claim(heard, instead), owner)
         work = written(
             found, captions=chosen.kind, language=chosen.language or None, duration=post.duration_s
         )
         # an empty one is no answer to those who would take speech as well
-        return self.transcripts.written(
+        told = self.transcripts.written(
             key if found else (*key, ""), work, duration=post.duration_s, origin=_origin(post)
         )
+        return self._owned(told, owner)
 
     async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
         """What is in a file of captions, within their deadline."""
@@ -248,10 +267,18 @@ class Gateway:
             spool.passing = True
             yield spool
 
-    def uploaded(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
+    def uploaded(self, key: Hashable, fill: Fill, options: Options, *, owner: str = ANYONE) -> Transcript:
         """The transcript of what is heard in a caller's own media. Raises Busy, NotReady."""
         sound = self.sound(lambda: self.upload(key, fill))
-        return self.transcripts.join(("upload", key), options, sound, duration=None)
+        return self._owned(self.transcripts.join(("upload", key), options, sound, duration=None), owner)
+
+    def _owned(self, transcript: Transcript, owner: str) -> Transcript:
+        """The transcript, which has this owner too from now on."""
+        if owner not in transcript.owners:
+            transcript.owners.append(owner)
+            if transcript.over:
+                self.writer.own(transcript.id, owner)
+        return transcript
 
     async def read(self, id_: str) -> Transcript:
         """A transcript by its id: from memory while it is there, else as far as it was written down.
@@ -265,11 +292,25 @@ class Gateway:
         waiting = self.writer.waiting(id_)
         if waiting is not None:
             draft = waiting.draft
-            return _told_again(
+            told = _told_again(
                 id_, waiting.events, draft.title, draft.provenance, draft.created_at, waiting.ended_at
             )
+            told.owners = [draft.owner, *draft.others]
+            return told
         stored, log = await self.archive.whole(id_)
-        return _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
+        told = _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
+        told.owners = sorted(stored.owners)
+        return told
+
+    async def changed_by(self, id_: str, owner: str | None) -> Transcript:
+        """A transcript that an account may change: its own, or anybody's; None may change all.
+
+        Raises Forbidden, and what `read` does.
+        """
+        transcript = await self.read(id_)
+        if owner is not None and not _having(transcript, owner):
+            raise Forbidden("Only who asked for a transcript changes it.")
+        return transcript
 
     async def rename(self, id_: str, title: str | None) -> Transcript:
         """Gives a transcript another title. Raises what `read` does."""
@@ -283,18 +324,26 @@ class Gateway:
         transcript.title = title
         return transcript
 
-    async def delete(self, id_: str) -> None:
-        """Removes a transcript wherever it is, cancelled if it runs. Raises NotFound, StoreUnavailable."""
+    async def delete(self, id_: str, *, owner: str | None = None) -> None:
+        """Removes a transcript wherever it is, cancelled if it runs; where others have it too, only from
+        the owner. Raises what `changed_by` does.
+        """
+        acting = _having(await self.changed_by(id_, owner), owner)
         there = self.transcripts.by_id(id_)
-        if there is not None and there.running:
+        alone = acting is None or there is None or set(there.owners) <= {acting}
+        if there is not None and there.running and alone:
             await there.cancel()
         try:
-            await self.writer.delete(id_)
+            await self.writer.delete(id_, owner=acting)
         except NotFound:
             if there is None:
                 raise
-        if there is not None:
+        if there is None:
+            return
+        if alone:
             self.transcripts.remove(there)
+        elif acting in there.owners:
+            there.owners.remove(acting)
 
     async def sweep_rows(self) -> None:
         """Removes what was in the database long enough. Raises StoreUnavailable."""
@@ -311,8 +360,13 @@ class Gateway:
             sound_id=origin.sound_id,
             media_sha256=transcript.media_sha256,
         )
+        payer, *others = transcript.owners or [ANYONE]
+        if transcript.options is not None and not transcript.followed:
+            self.usage.heard(payer, transcript.heard_s)
         draft = Draft(
             transcript.id,
+            owner=payer,
+            others=tuple(others),
             title=transcript.title,
             provenance=provenance,
             options=None if transcript.options is None else msgspec.to_builtins(transcript.options),
@@ -388,6 +442,13 @@ class Gateway:
         return Sound(samples, arrived, digest)
 
 
+def _having(transcript: Transcript, owner: str | None) -> str | None:
+    """As whom an account changes a transcript: itself, else anybody; None: not at all, or as the operator."""
+    if owner is None:
+        return None
+    return next((one for one in (owner, ANYONE) if one in (transcript.owners or [ANYONE])), None)
+
+
 def _origin(post: Post) -> Origin:
     """Where a post's words come from."""
     sound_id = post.sound.id if post.kind == "photo" and post.sound is not None else None
@@ -422,6 +483,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         with suppress(StoreUnavailable):  # which the log has
             await _check(gateway)
         closing.push_async_callback(gateway.writer.close)
+        closing.push_async_callback(gateway.usage.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
@@ -439,6 +501,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_settling(gateway), "leases")
         gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
+        gateway.background.start(gateway.usage.run(), "usage")
         gateway.background.start(_looking(gateway), "database")
         gateway.background.start(_watching(gateway), "canary")
         yield gateway

@@ -4,12 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-
-class Rate(msgspec.Struct, frozen=True):
-    """A bucket: full at first, with a token for each call, and filled again at a steady rate."""
-
-    capacity: int
-    refill_per_s: float
+from gateway.settings import Rate as Rate
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -30,12 +30,12 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def opened(gateway: Gateway, code: str, key: str | None) -> AsyncIterator["Purchase"]:
+async def opened(gateway: Gateway, code: str, key: str | None, *, owner: str) -> AsyncIterator["Purchase"]:
     """Holds a code, and gives it back on leaving unless it was spent or is still at work.
 
     Raises CodeUnknown, CodeRefused, Busy.
     """
-    purchase = Purchase(gateway, code, key)
+    purchase = Purchase(gateway, code, key, owner)
     task = gateway.background.start(purchase.run(), f"code {purchase.id}")
     try:
         await asyncio.shield(purchase.held)
@@ -64,7 +64,7 @@ def named(code: str, key: str) -> str:
 class Purchase:
     """One code on its way to one transcript."""
 
-    def __init__(self, gateway: Gateway, code: str, key: str | None) -> None:
+    def __init__(self, gateway: Gateway, code: str, key: str | None, owner: str) -> None:
         self.id = new_id()  # of the transcript
         self.held: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
         self.kept = False  # whether it goes on without its request
@@ -72,6 +72,7 @@ class Purchase:
         self._gateway = gateway
         self._code = code
         self._key = key
+        self._owner = owner
         self._job: Job | None = None
         self._left = asyncio.Event()
         self._media = AsyncExitStack()
@@ -93,6 +94,7 @@ class Purchase:
         self._transcript = self._gateway.bought(
             body.key, body.fill, options, worth_s=worth_s, settle=self._settle, id_=self.id
         )
+        self._transcript.owners.append(self._owner)
         return self._transcript
 
     async def keep(self, body: Upload, webhook: str | None) -> None:
@@ -150,8 +152,9 @@ class Purchase:
         """The job; what it works on is in this process only, so that no other may take it up."""
         jobs = self._gateway.jobs
         wanted = Wanted(
-            KIND, {"code": hold.code_id}, transcript_id=self.id, idempotency_key=self._key, waiting=True
-        )
+            KIND, {"code": hold.code_id}, owner=self._owner, transcript_id=self.id,
+            idempotency_key=self._key, waiting=True,
+        )  # fmt: skip
         job = await jobs.enqueue(wanted)
         if job.transcript_id != self.id or not await jobs.begin(job.id):
             raise CodeHeld
@@ -221,6 +224,7 @@ class Purchase:
         async with gateway.database.transaction() as tx:
             draft = Draft(
                 self.id,
+                owner=self._owner,
                 provenance=Provenance(media_sha256=transcript.media_sha256),
                 options=options,
                 created_at=transcript.created_at,

@@ -5,6 +5,7 @@ from aiohttp import web
 from gateway.errors import BadRequest
 from gateway.speech.transcripts import Options
 from gateway.web import accept, params, stream, upload
+from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish, TranscribeWish
 from gateway.wire.forms import Form
@@ -25,7 +26,9 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     wish = await params.body(request, TranscribeWish, gateway.settings, otherwise=_MEDIA)
     options = _options(wish, gateway.settings.model_name)
     post = await gateway.extractor.find(wish.url)
-    return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
+    owner = request[CALLER].account.id
+    transcript = await gateway.transcript_from(wish.source, post, options, owner=owner)
+    return await stream.transcript(request, transcript, form)
 
 
 async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
@@ -43,7 +46,8 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
             await body.whole()
         options = _of_upload(request, body.fields, gateway.settings.model_name)
         body.place.leave()
-        return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
+        transcript = gateway.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
+        return await stream.transcript(request, transcript, form)
 
 
 def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -> Options:
