@@ -1,6 +1,8 @@
 # The gateway as an image. Run it:
 #   docker build -t clipwire .
-#   docker run --init -p 8000:8000 -v clipwire:/data --read-only --stop-timeout 35 clipwire
+#   docker run --init -p 8000:8000 -v clipwire:/data --read-only --stop-timeout 35 \
+#     -e GATEWAY_ADMIN_KEY=... clipwire
+# It does not start without a key or GATEWAY_OPEN (docs/operations.md, Keys).
 # --init reaps what a killed child leaves behind; 35 s lets open streams finish (GATEWAY_SHUTDOWN_S).
 # An image holds PyAV's wheel, which bundles x264 (GPL): see docs/licences.md. Where it may run: docs/deploy.
 

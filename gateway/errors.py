@@ -81,6 +81,18 @@ class ApiKeyInvalid(GatewayError):
     text = "The key is missing or wrong. Send it as X-API-Key, or as Authorization: Bearer."
 
 
+class RateLimited(GatewayError):
+    """More calls than the caller has tokens for, or more open at once than he may have."""
+
+    code, status, retry_s = "RATE_LIMIT_EXCEEDED", 429, 1
+    text = "Too many requests. Come again after Retry-After."
+
+
+class QuotaExceeded(GatewayError):
+    code, status, retry_s = "QUOTA_EXCEEDED", 429, 3600
+    text = "What this account may use is used up."
+
+
 class LinkExpired(GatewayError):
     code, status = "LINK_EXPIRED", 410
     text = "The time of this link is over. Ask for the download again."
@@ -287,6 +299,13 @@ class MediaUndecodable(GatewayError):
 class SpeechFailed(GatewayError):
     code, status = "SPEECH_FAILED", 500
     text = "Recognising the speech failed twice. What came before is right; ask again for the rest."
+
+
+class Unprotected(GatewayError):
+    """At start: others would reach a server that has no keys."""
+
+    code, status = "UNPROTECTED", 403
+    text = "The server has no keys."
 
 
 class ModelUnavailable(GatewayError):

@@ -5,9 +5,12 @@ beside it. A `.env` file in the working folder is read; the environment wins.
 """
 
 import os
+import re
+from functools import cached_property
 from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -51,6 +54,18 @@ def _also(name: str, common: str) -> AliasChoices:
     return AliasChoices(f"GATEWAY_{name}", common)
 
 
+def _parts(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+# names of accounts; some have a meaning of their own
+OWNER = r"(?!(?:anyone|operator|api-key)$)[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,99}"
+
+OpenScope = Literal["download", "transcribe", "extract"]
+
+
 class Settings(BaseSettings):
     """The settings of one process; docs/settings.md lists the same."""
 
@@ -79,6 +94,52 @@ class Settings(BaseSettings):
         30, gt=0, le=600, description="A request body of media without a byte for so long has failed."
     )
 
+    # who may call, and how much
+    admin_key: SecretStr | None = Field(
+        None, min_length=16, description="Key of the operator, who issues codes and sees every transcript."
+    )
+    api_key: SecretStr | None = Field(
+        None, validation_alias=_also("API_KEY", "API_KEY"),
+        description="One key for everything but what is the operator's.",
+    )  # fmt: skip
+    api_keys_json: SecretStr | None = Field(
+        None, validation_alias=_also("API_KEYS_JSON", "API_KEYS_JSON"),
+        description="JSON of keys and their owners, for signed calls only.",
+    )  # fmt: skip
+    api_secret: SecretStr | None = Field(
+        None, validation_alias=_also("API_SECRET", "API_SECRET"),
+        description="What signed calls are signed with.",
+    )  # fmt: skip
+    open: Annotated[tuple[OpenScope, ...], NoDecode] = Field(
+        (), description="What may be called without a key: download, transcribe, extract; or true for all."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Networks of proxies before the gateway, whose X-Forwarded-For is believed."
+    )
+    streams_max: int = Field(32, ge=1, description="Requests that one caller may have open at once.")
+    rate_limit_capacity: int = Field(
+        60, ge=1, le=1_000_000,
+        validation_alias=_also("RATE_LIMIT_CAPACITY", "RATE_LIMIT_CAPACITY"),
+        description="Calls that one caller may make at once.",
+    )  # fmt: skip
+    rate_limit_refill_per_sec: float = Field(
+        1.0, gt=0, le=1_000_000,
+        validation_alias=_also("RATE_LIMIT_REFILL_PER_SEC", "RATE_LIMIT_REFILL_PER_SEC"),
+        description="Calls a second that one caller may go on making.",
+    )  # fmt: skip
+    requests_per_minute_max: int = Field(
+        60, ge=1, le=1_000_000,
+        validation_alias=_also("REQUESTS_PER_MINUTE_MAX", "MAX_REQUESTS_PER_MINUTE"),
+        description="Calls a minute that one caller may make to the analyzer's routes.",
+    )  # fmt: skip
+    month_bytes_max: int | None = Field(None, ge=0, description="Bytes that an account may get in a month.")
+    month_audio_s_max: float | None = Field(
+        None, ge=0, description="Seconds of audio that an account may have recognised in a month."
+    )
+    stored_bytes_max: int | None = Field(
+        None, ge=0, description="Bytes of transcripts that may be kept for an account."
+    )
+
     # what it keeps
     data_dir: Path = Field(
         default_factory=_data_dir, description="Folder for models, spools, the secret and the database."
@@ -88,9 +149,6 @@ class Settings(BaseSettings):
     part_bytes_max: int = Field(GIB, ge=1 << 16, description="Largest single video, photo or sound.")
     secret: SecretStr | None = Field(
         None, min_length=16, description="What links are signed with; else made once, in the data folder."
-    )
-    admin_key: SecretStr | None = Field(
-        None, min_length=16, description="Key of the operator, who issues codes and sees every transcript."
     )
     link_s: float = Field(3600, gt=0, description="How long the link of a part is good.")
     database_url: SecretStr | None = Field(
@@ -108,22 +166,7 @@ class Settings(BaseSettings):
         2_592_000, ge=0, description="How long transcripts stay in the database; 0 is for ever."
     )
 
-    # how often it is asked, and what gateways share
-    rate_limit_capacity: int = Field(
-        60, ge=1, le=1_000_000,
-        validation_alias=_also("RATE_LIMIT_CAPACITY", "RATE_LIMIT_CAPACITY"),
-        description="Calls that one caller may make at once.",
-    )  # fmt: skip
-    rate_limit_refill_per_sec: float = Field(
-        1.0, gt=0, le=1_000_000,
-        validation_alias=_also("RATE_LIMIT_REFILL_PER_SEC", "RATE_LIMIT_REFILL_PER_SEC"),
-        description="Calls a second that one caller may go on making.",
-    )  # fmt: skip
-    requests_per_minute_max: int = Field(
-        60, ge=1, le=1_000_000,
-        validation_alias=_also("REQUESTS_PER_MINUTE_MAX", "MAX_REQUESTS_PER_MINUTE"),
-        description="Calls a minute that one caller may make to the analyzer's routes.",
-    )  # fmt: skip
+    # what gateways share
     redis_url: SecretStr | None = Field(
         None, validation_alias=_also("REDIS_URL", "REDIS_URL"),
         description="Where limits and caches are shared with other gateways; else each has its own.",
@@ -330,29 +373,76 @@ class Settings(BaseSettings):
             raise ValueError("the file is not in the Netscape format: seven fields with tabs between them")
         return file
 
-    @field_validator("origin_hosts", "proxy_url", "webhook_allow", mode="before")
+    @field_validator("api_keys_json")
+    @classmethod
+    def _signed(cls, kept: SecretStr | None) -> SecretStr | None:
+        if kept is None:
+            return None
+        try:
+            owners = msgspec.json.decode(kept.get_secret_value(), type=dict[str, str])
+            good = all(key and re.fullmatch(OWNER, owner, re.ASCII) for key, owner in owners.items())
+        except msgspec.MsgspecError:
+            good = False
+        if not good:  # without the text: there are keys in it
+            raise ValueError('it is not JSON such as {"a key": "its owner"}, an owner of letters and digits')
+        return kept
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for one in networks:
+            ip_network(one, strict=False)
+        return networks
+
+    @field_validator("open", mode="before")
+    @classmethod
+    def _opened(cls, value: object) -> object:
+        match str(value).lower() if isinstance(value, str | bool) else None:
+            case "true" | "1" | "yes" | "on":
+                return get_args(OpenScope)
+            case "false" | "0" | "no" | "off":
+                return ()
+        return _parts(value)
+
+    @field_validator("origin_hosts", "proxy_url", "webhook_allow", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return _parts(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @property
+    @cached_property
     def rate(self) -> Rate:
-        """How often a caller may call, of whom nothing else is known."""
+        """How often a caller may call."""
         return Rate(self.rate_limit_capacity, self.rate_limit_refill_per_sec)
 
-    @property
+    @cached_property
     def analyzer_rate(self) -> Rate:
-        """The same for the analyzer's routes."""
+        """How often the analyzer's routes."""
         return Rate(self.requests_per_minute_max, self.requests_per_minute_max / 60)
+
+    @cached_property
+    def signed_keys(self) -> dict[str, str]:
+        """The keys that count in signed calls, and whose they are."""
+        if self.api_keys_json is None:
+            return {}
+        return msgspec.json.decode(self.api_keys_json.get_secret_value(), type=dict[str, str])
+
+    @cached_property
+    def keyed(self) -> bool:
+        """Whether the settings have any key."""
+        return any((self.admin_key, self.api_key, self.signed_keys))
+
+    @cached_property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the gateway."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def post_s(self) -> float:

@@ -16,6 +16,7 @@ from gateway.errors import (
     Busy,
     Cancelled,
     CreditTooSmall,
+    Forbidden,
     GatewayError,
     Interrupted,
     MediaUndecodable,
@@ -54,6 +55,7 @@ from gateway.speech.transcript import Settle
 from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.speech.written import written
 from gateway.store import database, redis, schema
+from gateway.store.accounts import Accounts, Quota
 from gateway.store.cache import Cache
 from gateway.store.codes import Codes
 from gateway.store.holds import Holds
@@ -62,8 +64,10 @@ from gateway.store.limits import Limits
 from gateway.store.register import Entry, Register
 from gateway.store.search import Search
 from gateway.store.seen import Seen
+from gateway.store.tables import ANYONE
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
+from gateway.store.usage import Usage
 from gateway.store.withdrawal import Withdrawal
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
@@ -123,6 +127,11 @@ class Gateway:
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.analyst = _analyst(settings, self.background, self.cache)
         self.database = database.of(settings)
+        self.accounts = Accounts(self.database)
+        self.usage = Usage(
+            self.database,
+            Quota(settings.month_bytes_max, settings.month_audio_s_max, settings.stored_bytes_max),
+        )
         self.archive = Archive(self.database)
         self.search = Search(self.database)
         self.writer = Writer(self.database, self.archive)
@@ -137,7 +146,7 @@ class Gateway:
         self.wanted = asyncio.Event()  # there may be a job that can be taken up
         self.webhooks = Webhooks(self.secret, settings.webhook_allow)
         self.transcripts = Transcripts(
-            self.pool, self.background, settings, begun=self._begun, ended=self._keep, left=self._left
+            self.pool, self.background, settings, ended=self._keep, left=self._left
         )
         self.stopping = False
 
@@ -218,19 +227,24 @@ class Gateway:
                 await self.extractor.forget(post.id)
             raise
 
-    def transcript(self, post: Post, options: Options, media: Wanted | None = None) -> Transcript:
+    def transcript(
+        self, post: Post, options: Options, media: Wanted | None = None, *, owner: str = ANYONE
+    ) -> Transcript:
         """The transcript of what is heard in a post; in `media`, where those are its video.
 
-        Raises NotVideoContent, Busy, NotReady.
+        `owner` asks for it, and has it from now on. Raises NotVideoContent, Busy, NotReady.
         """
         wanted = media if media is not None and post.kind == "video" else heard(post)
         key = post.id
         if post.kind == "photo" and post.sound is not None and post.sound.id is not None:
             key = f"sound {post.sound.id}"  # the same one in other posts
         sound = self.sound(lambda: self.part(post, wanted))
-        return self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
+        found = self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
+        return self._owned(found, owner)
 
-    async def transcript_from(self, source: Source, post: Post, options: Options) -> Transcript:
+    async def transcript_from(
+        self, source: Source, post: Post, options: Options, *, owner: str = ANYONE
+    ) -> Transcript:
         """The transcript of a post: its own captions where they are what is wanted, else what is heard.
 
         Raises what `transcript` does; with source `captions` also what kept them from being read.
@@ -243,14 +257,14 @@ class Gateway:
             modelled=bool(options.words or options.prompt or options.hotwords or options.temperature),
         )
         if chosen is None:
-            return self.transcript(post, options)
+            return self.transcript(post, options, owner=owner)
         key = (post.id, chosen.part.key)
         instead = (*key, options)  # speech that was recognised because of them
         there = self.transcripts.named(key)
         if there is None and source == "auto":
             there = self.transcripts.named(instead)
         if there is not None:
-            return there
+            return self._owned(there, owner)
         try:
             found = await self._cues(post, chosen.part)
             if not found and source == "auto":
@@ -265,14 +279,16 @@ class Gateway:
                 code=failure.code,
                 reason=failure.message,
             )
-            return self.transcripts.claim(self.transcript(post, options), instead)
+            heard = self.transcript(post, options, owner=owner)
+            return self._owned(self.transcripts.claim(heard, instead), owner)
         work = written(
             found, captions=chosen.kind, language=chosen.language or None, duration=post.duration_s
         )
         # an empty one is no answer to those who would take speech as well
-        return self.transcripts.written(
+        told = self.transcripts.written(
             key if found else (*key, ""), work, duration=post.duration_s, origin=_origin(post)
         )
+        return self._owned(told, owner)
 
     async def thumbnail(self, post: Post, language: str | None = None) -> Analysis | None:
         """What is to be seen on a post's cover, or on its first slide; None where nothing is analysed.
@@ -324,10 +340,21 @@ class Gateway:
             spool.passing = True
             yield spool
 
-    def uploaded(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
+    def uploaded(self, key: Hashable, fill: Fill, options: Options, *, owner: str = ANYONE) -> Transcript:
         """The transcript of what is heard in a caller's own media. Raises Busy, NotReady."""
         sound = self.sound(lambda: self.upload(key, fill))
-        return self.transcripts.join(("upload", key), options, sound, duration=None)
+        return self._owned(self.transcripts.join(("upload", key), options, sound, duration=None), owner)
+
+    def _owned(self, transcript: Transcript, owner: str) -> Transcript:
+        """The transcript, which has this owner too from now on."""
+        if not transcript.owners:
+            entry = Entry(transcript.id, transcript.created_at, owner=owner, url=transcript.origin.url)
+            self.register.begin(entry)
+        if owner not in transcript.owners:
+            transcript.owners.append(owner)
+            if transcript.over:
+                self.writer.own(transcript.id, owner)
+        return transcript
 
     async def read(self, id_: str) -> Transcript:
         """A transcript by its id: from memory while it is there, else as far as it was written down.
@@ -341,9 +368,11 @@ class Gateway:
         waiting = self.writer.waiting(id_)
         if waiting is not None:
             draft = waiting.draft
-            return _told_again(
+            told = _told_again(
                 id_, waiting.events, draft.title, draft.provenance, draft.created_at, waiting.ended_at
             )
+            told.owners = [draft.owner, *draft.others]
+            return told
         try:
             stored, log = await self.archive.whole(id_)
         except NotFound:
@@ -354,8 +383,21 @@ class Gateway:
                 id_, log_of, None, Provenance(url=job.payload.get("url")), job.created_at, job.ended_at
             )
             told.pending = job.state == "PENDING"
+            told.owners = [job.owner]
             return told
-        return _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
+        told = _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
+        told.owners = sorted(stored.owners)
+        return told
+
+    async def changed_by(self, id_: str, owner: str | None) -> Transcript:
+        """A transcript that an account may change: its own, or anybody's; None may change all.
+
+        Raises Forbidden, and what `read` does.
+        """
+        transcript = await self.read(id_)
+        if owner is not None and not _having(transcript, owner):
+            raise Forbidden("Only who asked for a transcript changes it.")
+        return transcript
 
     async def rename(self, id_: str, title: str | None) -> Transcript:
         """Gives a transcript another title. Raises what `read` does."""
@@ -390,24 +432,32 @@ class Gateway:
             return True
         return await self.jobs.cancel(job.id)  # who works on it sees that
 
-    async def delete(self, id_: str) -> None:
-        """Removes a transcript wherever it is, cancelled if it runs. Raises NotFound, StoreUnavailable."""
+    async def delete(self, id_: str, *, owner: str | None = None) -> None:
+        """Removes a transcript wherever it is, cancelled if it runs; where others have it too, only from
+        the owner. Raises what `changed_by` does.
+        """
+        acting = _having(await self.changed_by(id_, owner), owner)
         there = self.transcripts.by_id(id_)
-        if there is not None and there.running:
-            await self.cancel(there)
-        elif there is None:
+        alone = acting is None or there is None or set(there.owners) <= {acting}
+        if there is None:
             job = await self.jobs.of(id_)
             if job is not None and not job.waiting and job.state not in ENDED:
                 await self._called_off(id_)
+        elif there.running and alone:
+            await self.cancel(there)
         try:
-            await self.writer.delete(id_)
+            await self.writer.delete(id_, owner=acting)
         except NotFound:
             if not await self.jobs.forget(id_) and there is None:
                 raise
         else:
             await self.jobs.forget(id_)
-        if there is not None:
+        if there is None:
+            return
+        if alone:
             self.transcripts.remove(there)
+        elif acting in there.owners:
+            there.owners.remove(acting)
 
     async def sweep_rows(self) -> None:
         """Removes what was in the database long enough. Raises StoreUnavailable."""
@@ -436,9 +486,6 @@ class Gateway:
         if there is not None and there.ending:
             self.transcripts.remove(there)
 
-    def _begun(self, transcript: Transcript) -> None:
-        self.register.begin(Entry(transcript.id, transcript.created_at, url=transcript.origin.url))
-
     def _left(self, transcript: Transcript) -> None:
         """It was stopped: by this gateway's end, or as everybody had left."""
         if self.stopping:
@@ -461,8 +508,13 @@ class Gateway:
             sound_id=origin.sound_id,
             media_sha256=transcript.media_sha256,
         )
+        payer, *others = transcript.owners or [ANYONE]
+        if transcript.options is not None and not transcript.followed:
+            self.usage.heard(payer, transcript.heard_s)
         draft = Draft(
             transcript.id,
+            owner=payer,
+            others=tuple(others),
             title=transcript.title,
             provenance=provenance,
             options=None if transcript.options is None else msgspec.to_builtins(transcript.options),
@@ -551,6 +603,13 @@ def _analyst(settings: Settings, background: Background, cache: Cache) -> Analys
     return Analyst(client, settings, background, cache=cache, convert=Jpegs())
 
 
+def _having(transcript: Transcript, owner: str | None) -> str | None:
+    """As whom an account changes a transcript: itself, else anybody; None: not at all, or as the operator."""
+    if owner is None:
+        return None
+    return next((one for one in (owner, ANYONE) if one in (transcript.owners or [ANYONE])), None)
+
+
 def _origin(post: Post) -> Origin:
     """Where a post's words come from."""
     sound_id = post.sound.id if post.kind == "photo" and post.sound is not None else None
@@ -599,6 +658,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
             await gateway.redis.start()
         closing.push_async_callback(gateway.writer.close)
         closing.push_async_callback(gateway.register.close)
+        closing.push_async_callback(gateway.usage.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
@@ -622,6 +682,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(gateway.register.run(), "register")
+        gateway.background.start(gateway.usage.run(), "usage")
         gateway.background.start(_looking(gateway), "database")
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")

@@ -70,6 +70,8 @@ class Transcript:
         self.title = origin.title
         self.origin = origin
         self.options = options  # None: no model was asked
+        self.owners: list[str] = []  # who asked for it, the first first
+        self.followed = False  # whether its words are another transcript's
         self.media_sha256: str | None = None  # once the media are whole
         self.created_at = datetime.now(UTC)
         self.ended_at: datetime | None = None
@@ -142,6 +144,7 @@ class Transcript:
                     case Segment():
                         self.add(event)
                     case End():
+                        self.followed = True
                         return Ending(event.duration, event.speech, event.reasons)
                     case Failed():
                         return None
@@ -205,6 +208,12 @@ class Transcript:
     def reached_s(self) -> float:
         """How far the text goes, in seconds of the sound."""
         return self._segments[-1].end if self._segments else 0.0
+
+    @property
+    def heard_s(self) -> float:
+        """How much of the sound was recognised."""
+        last = self._log[-1] if self._log else None
+        return last.duration if isinstance(last, End) else self.reached_s
 
     @property
     def events(self) -> tuple[Logged, ...]:

@@ -39,14 +39,12 @@ class Transcripts:
         background: Background,
         settings: Settings,
         *,
-        begun: Callable[[Transcript], None] = lambda transcript: None,
         ended: Callable[[Transcript], None] = lambda transcript: None,
         left: Callable[[Transcript], None] = lambda transcript: None,
     ) -> None:
-        """What is not settled is told of: each that begins, then that it came to its end or was `left`
-        by everybody."""
+        """What is not settled is told of: that it has `ended`, or was `left` by everybody."""
         self._pool = pool
-        self._begun, self._came_to_end, self._left = begun, ended, left
+        self._came_to_end, self._left = ended, left
         self._background = background
         self._settings = settings
         self._detector = Detector()
@@ -195,8 +193,6 @@ class Transcripts:
         self._kept.add(transcript, name)
         if placed:
             self._running[transcript.id] = (transcript, duration)
-        if settle is None:
-            self._begun(transcript)
         transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
         return transcript
 

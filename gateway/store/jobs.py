@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Busy, Interrupted, NotFound
+from gateway.store.accounts import ensured
 from gateway.store.database import Database
 from gateway.store.tables import ANYONE, jobs
 
@@ -119,6 +120,7 @@ class Jobs:
             pending = sa.select(sa.func.count()).where(jobs.c.state == "PENDING")
             if (await tx.execute(pending)).scalar_one() >= self._pending_max:
                 raise Busy
+            await ensured(tx, self._database, [wanted.owner])
             insert = (sqlite if self._database.name == "sqlite" else postgresql).insert(jobs).values(row)
             keyed = insert.on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
             made = (await tx.execute(keyed.returning(jobs))).one_or_none()

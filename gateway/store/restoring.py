@@ -43,22 +43,27 @@ async def restore(file: Path, database: Database) -> int:
 
 
 async def _some(tx: AsyncConnection, table: sa.Table) -> bool:
-    query = sa.select(table.c.id).limit(1)
+    query = sa.select(sa.literal(1)).select_from(table).limit(1)
     if table is accounts:
         query = query.where(table.c.id != ANYONE)  # made with the table
     return (await tx.execute(query)).first() is not None
 
 
 async def _copied(rows: AsyncConnection, tx: AsyncConnection, table: sa.Table) -> int:
-    found, last = 0, None
+    found, last, key = 0, None, tuple(table.primary_key.columns)
     while True:
-        query = sa.select(table).order_by(table.c.id).limit(_AT_ONCE)
-        some = (await rows.execute(query if last is None else query.where(table.c.id > last))).all()
+        query = sa.select(table).order_by(*key).limit(_AT_ONCE)
+        if last is not None:
+            query = query.where(sa.tuple_(*key) > sa.tuple_(*last))
+        some = (await rows.execute(query)).all()
         if not some:
             return found
-        last = some[-1].id
-        if kept := [_row(table, row) for row in some if (table, row.id) != (accounts, ANYONE)]:
+        last = [sa.literal(some[-1]._mapping[column], column.type) for column in key]
+        if kept := [_row(table, row) for row in some if not (table is accounts and row.id == ANYONE)]:
             await tx.execute(table.insert(), kept)
+        for row in some:
+            if table is accounts and row.id == ANYONE:  # it is there; what it may is in the backup
+                await tx.execute(table.update().where(table.c.id == ANYONE).values(dict(row._mapping)))
         found += len(kept)
 
 

@@ -13,6 +13,7 @@ from gateway.store import folding, paging
 from gateway.store.database import Database
 from gateway.store.paging import Page, Place
 from gateway.store.tables import INDEX, segments, transcripts
+from gateway.store.transcripts import of
 
 TRIGRAM = 3  # characters; shorter terms are in no index, and texts are read through for them
 
@@ -54,7 +55,7 @@ class Search:
             .order_by(transcripts.c.created_at.desc(), transcripts.c.id.desc(), segments.c.number)
         )
         if owner is not None:
-            found = found.where(transcripts.c.owner == owner)
+            found = found.where(of(owner))
         if place is not None:
             same = sa.and_(transcripts.c.id == place.id, segments.c.number > place.number)
             found = found.where(sa.or_(paging.behind(transcripts, place), same))

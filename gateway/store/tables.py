@@ -73,13 +73,42 @@ accounts = Table(
     Column("name", Words, nullable=False),
     Column("kind", Words, nullable=False),
     Column("created_at", Moment, nullable=False),
+    # what it may, where that is not what the settings say
+    Column("rate_capacity", sa.Integer),
+    Column("rate_refill_per_s", sa.Double),
+    Column("streams_max", sa.Integer),
+    Column("month_bytes_max", sa.BigInteger),
+    Column("month_audio_ms_max", sa.BigInteger),
+    Column("stored_bytes_max", sa.BigInteger),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("hash", Words, nullable=False, unique=True),
+    Column("scopes", Words, nullable=False),  # with spaces between
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),  # the row stays: a server that had a key does not stand open without
+    Index(None, "account_id"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("month", Words, primary_key=True),  # 2026-11, of UTC
+    Column("bytes_out", sa.BigInteger, nullable=False),
+    Column("audio_ms", sa.BigInteger, nullable=False),
 )
 
 transcripts = Table(
     "transcripts",
     metadata,
     Column("id", Words, primary_key=True),  # not to be guessed: who knows it may read
-    Column("owner", ForeignKey("accounts.id"), nullable=False),
+    Column("owner", ForeignKey("accounts.id"), nullable=False),  # who asked first; who has it: below
     Column("state", Words, nullable=False),
     Column("title", Words),
     # where it comes from
@@ -103,6 +132,7 @@ transcripts = Table(
     Column("speech", Words),
     Column("reasons", sa.JSON(none_as_null=True)),
     Column("elapsed_ms", sa.BigInteger),
+    Column("bytes", sa.BigInteger),  # of its text and segments, about
     Column("error_code", Words),
     Column("error_text", Words),
     Column("created_at", Moment, nullable=False),
@@ -110,6 +140,14 @@ transcripts = Table(
     CheckConstraint("state IN ('RUNNING', 'COMPLETE', 'FAILED')", name="state"),
     Index(None, "created_at", "id"),  # lists of all, and what is too old
     Index(None, "owner", "created_at", "id"),
+)
+
+transcript_owners = Table(
+    "transcript_owners",
+    metadata,
+    Column("owner", ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("transcript_id", ForeignKey("transcripts.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "transcript_id"),
 )
 
 segments = Table(

@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import NotFound
 from gateway.store import paging
+from gateway.store.accounts import ensured
 from gateway.store.database import Database
 from gateway.store.folding import fold
 from gateway.store.paging import Page
-from gateway.store.tables import ANYONE, segments, transcripts
+from gateway.store.tables import ANYONE, segments, transcript_owners, transcripts
 from gateway.wire.events import (
     Captions,
     End,
@@ -31,6 +32,7 @@ from gateway.wire.events import (
     Source,
     Verdict,
     Word,
+    line,
     text_of,
 )
 
@@ -53,7 +55,8 @@ class Draft(msgspec.Struct, frozen=True):
     """What is known of a transcript before its first event."""
 
     id: str
-    owner: str = ANYONE
+    owner: str = ANYONE  # who asked first
+    others: tuple[str, ...] = ()  # who asked for the same
     title: str | None = None
     provenance: Provenance = Provenance()
     options: dict[str, Any] | None = None
@@ -85,6 +88,7 @@ class Stored(msgspec.Struct, frozen=True):
     error_text: str | None
     created_at: datetime
     ended_at: datetime | None
+    owners: frozenset[str] = frozenset()  # whoever has it; in lists not told
 
 
 def new_id() -> str:
@@ -111,7 +115,9 @@ class Transcripts:
             "options": draft.options, "created_at": draft.created_at or self._database.now(),
             **msgspec.structs.asdict(draft.provenance),
         }  # fmt: skip
-        insert = (sqlite if self._database.name == "sqlite" else postgresql).insert(transcripts).values(row)
+        owners = {draft.owner, *draft.others}
+        await ensured(tx, self._database, sorted(owners))
+        insert = self._insert(transcripts).values(row)
         upsert = insert.on_conflict_do_update(
             index_elements=["id"],
             set_={name: insert.excluded[name] for name in row if name not in ("id", "created_at")},
@@ -120,6 +126,8 @@ class Transcripts:
         if (await tx.execute(upsert)).one_or_none() is None:
             return False
         await tx.execute(segments.delete().where(segments.c.transcript_id == draft.id))
+        for owner in sorted(owners):
+            await self._own(tx, draft.id, owner)
         return True
 
     async def append(
@@ -144,15 +152,18 @@ class Transcripts:
                         duration_ms=_ms(event.duration), announced_ms=_ms(event.duration),
                     )  # fmt: skip
                 case End():
+                    said_all = await self._segments(tx, id_)
+                    text = text_of(said_all)
                     await self._update(
                         tx, id_, state="COMPLETE", duration_ms=_ms(event.duration), speech=event.speech,
-                        text=text_of(await self._segments(tx, id_)), text_sha256=event.text_sha256,
+                        text=text, text_sha256=event.text_sha256, bytes=_bytes(text, said_all),
                         reasons=event.reasons, elapsed_ms=event.elapsed_ms,
                         ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
                 case Failed():
                     await self._update(
                         tx, id_, state="FAILED", error_code=event.code, error_text=event.message,
+                        bytes=_bytes("", await self._segments(tx, id_)),
                         ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
         return True
@@ -171,11 +182,28 @@ class Transcripts:
             ).rowcount:
                 raise NotFound("There is no such transcript.")
 
-    async def delete(self, id_: str, *, owner: str | None = None) -> None:
-        """Removes a transcript with its segments. Raises NotFound."""
+    async def own(self, id_: str, owner: str) -> None:
+        """Gives a transcript one owner more, if it is there."""
         async with self._database.transaction() as tx:
-            if not (await tx.execute(transcripts.delete().where(_one(id_, owner)))).rowcount:
+            if (await tx.execute(_locked(id_, None))).one_or_none() is not None:
+                await ensured(tx, self._database, [owner])
+                await self._own(tx, id_, owner)
+
+    async def delete(self, id_: str, *, owner: str | None = None) -> None:
+        """Removes a transcript with its segments; of an `owner`, where others have it, only from his.
+
+        Raises NotFound.
+        """
+        async with self._database.transaction() as tx:
+            if (await tx.execute(_locked(id_, owner))).one_or_none() is None:
                 raise NotFound("There is no such transcript.")
+            if owner is not None:
+                of_id = transcript_owners.c.transcript_id == id_
+                await tx.execute(transcript_owners.delete().where(of_id, transcript_owners.c.owner == owner))
+                left = sa.select(transcript_owners.c.owner).where(of_id).limit(1)
+                if (await tx.execute(left)).first() is not None:
+                    return
+            await tx.execute(transcripts.delete().where(transcripts.c.id == id_))
 
     async def sweep(self, keep_s: float) -> int:
         """Removes transcripts that were begun longer ago than that, whatever became of them; how many."""
@@ -225,7 +253,7 @@ class Transcripts:
             transcripts.c.created_at.desc(), transcripts.c.id.desc()
         )
         if owner is not None:
-            query = query.where(transcripts.c.owner == owner)
+            query = query.where(of(owner))
         if place is not None:
             query = query.where(paging.behind(transcripts, place))
         async with self._database.reading() as tx:
@@ -237,7 +265,15 @@ class Transcripts:
         row = (await tx.execute(sa.select(transcripts).where(_one(id_, owner)))).one_or_none()
         if row is None:
             raise NotFound("There is no such transcript.")
-        return _stored(row)
+        owners = sa.select(transcript_owners.c.owner).where(transcript_owners.c.transcript_id == id_)
+        return _stored(row, frozenset((await tx.execute(owners)).scalars()))
+
+    def _insert(self, table: sa.Table) -> Any:
+        return (sqlite if self._database.name == "sqlite" else postgresql).insert(table)
+
+    async def _own(self, tx: AsyncConnection, id_: str, owner: str) -> None:
+        insert = self._insert(transcript_owners).values(owner=owner, transcript_id=id_)
+        await tx.execute(insert.on_conflict_do_nothing(index_elements=["owner", "transcript_id"]))
 
     @staticmethod
     async def _segments(tx: AsyncConnection, id_: str) -> list[Segment]:
@@ -249,15 +285,34 @@ class Transcripts:
         await tx.execute(transcripts.update().where(transcripts.c.id == id_).values(values))
 
 
+def of(owner: str) -> sa.ColumnElement[bool]:
+    """Whether an account has a transcript."""
+    same = transcript_owners.c.transcript_id == transcripts.c.id
+    return sa.exists().where(same, transcript_owners.c.owner == owner)
+
+
 def _one(id_: str, owner: str | None) -> sa.ColumnElement[bool]:
     found = transcripts.c.id == id_
-    return found if owner is None else sa.and_(found, transcripts.c.owner == owner)
+    return found if owner is None else sa.and_(found, of(owner))
 
 
-def _stored(row: sa.Row[Any]) -> Stored:
+def _locked(id_: str, owner: str | None) -> sa.Select[Any]:
+    """A row that nobody else gives or takes away meanwhile."""
+    return sa.select(transcripts.c.id).where(_one(id_, owner)).with_for_update()
+
+
+def _bytes(text: str, said: Sequence[Segment]) -> int:
+    """About what a transcript takes: its text, and its segments as lines."""
+    return len(text.encode("utf-8", "ignore")) + sum(len(line(segment)) for segment in said)
+
+
+def _stored(row: sa.Row[Any], owners: frozenset[str] = frozenset()) -> Stored:
     named = dict(row._mapping)
+    del named["bytes"]
     provenance = Provenance(**{name: named.pop(name) for name in Provenance.__struct_fields__})
-    return Stored(**named | {"provenance": provenance, "reasons": tuple(named["reasons"] or ())})
+    return Stored(
+        **named | {"provenance": provenance, "reasons": tuple(named["reasons"] or ()), "owners": owners}
+    )
 
 
 def _head(stored: Stored) -> list[Info]:

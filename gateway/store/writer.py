@@ -18,6 +18,7 @@ from gateway.store.transcripts import Draft, Transcripts
 from gateway.wire.events import Logged, line
 
 BYTES_MAX = 64 << 20  # some hundred hours of speech: an outage of a night
+OWNED_MAX = 100_000  # some 20 MB
 CLOSE_S = 5.0  # for what is left at shutdown: longer than a burst, shorter than whoever sends SIGKILL waits
 RETRY_S, RETRY_S_MAX = 0.5, 15.0
 
@@ -46,6 +47,7 @@ class Writer:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._waiting: dict[str, Ended] = {}  # first come first
+        self._owned: dict[tuple[str, str], None] = {}  # who joined one that has its row, first come first
         self._some = asyncio.Event()
         self._turn = asyncio.Lock()  # who writes, renames or removes
 
@@ -61,6 +63,18 @@ class Writer:
             return
         self._waiting[ended.draft.id] = ended
         self._bytes += size
+        self._some.set()
+
+    def own(self, id_: str, owner: str) -> None:
+        """Gives a transcript that has ended one owner more, soon."""
+        ended = self._waiting.get(id_)
+        if ended is not None and owner not in (ended.draft.owner, *ended.draft.others):
+            draft = msgspec.structs.replace(ended.draft, others=(*ended.draft.others, owner))
+            self._waiting[id_] = msgspec.structs.replace(ended, draft=draft)
+        if len(self._owned) >= OWNED_MAX:
+            log.error("an owner is not kept: too many wait for the database", transcript=id_)
+            return
+        self._owned[id_, owner] = None  # also of one that waits: it may be on its way to its row just now
         self._some.set()
 
     def waiting(self, id_: str) -> Ended | None:
@@ -81,15 +95,30 @@ class Writer:
             draft = msgspec.structs.replace(ended.draft, title=title)
             self._waiting[id_] = msgspec.structs.replace(ended, draft=draft)
 
-    async def delete(self, id_: str) -> None:
-        """Removes a transcript, whether it has its row or waits for it. Raises NotFound, StoreUnavailable."""
+    async def delete(self, id_: str, *, owner: str | None = None) -> None:
+        """Removes a transcript, whether it has its row or waits for it; of an `owner`, where others have it,
+        only from his. Raises NotFound, StoreUnavailable.
+        """
         async with self._turn:
+            ended = self._waiting.get(id_)
+            for one in [one for one in self._owned if one[0] == id_]:
+                if owner not in (None, one[1]):
+                    await self._transcripts.own(*one)  # or the row would go with the owner it has
+                self._owned.pop(one, None)
             try:
-                await self._transcripts.delete(id_)  # it may have one although it waits: the answer was lost
+                # it may have a row although it waits: the answer was lost
+                await self._transcripts.delete(id_, owner=owner)
             except NotFound:
-                if id_ not in self._waiting:
+                if ended is None:
                     raise
-            self._drop(id_)
+            if ended is None:
+                return
+            left = [one for one in (ended.draft.owner, *ended.draft.others) if one != owner]
+            if owner is None or not left:
+                self._drop(id_)
+                return
+            draft = msgspec.structs.replace(ended.draft, owner=left[0], others=tuple(left[1:]))
+            self._waiting[id_] = msgspec.structs.replace(ended, draft=draft)
 
     async def run(self) -> None:
         """Writes for as long as the gateway runs."""
@@ -113,13 +142,26 @@ class Writer:
 
     async def _write_all(self) -> None:
         """Raises StoreUnavailable; what was not written goes on waiting."""
-        while self._waiting:
+        while self._waiting or self._owned:
             async with self._turn:
                 for id_, ended in self._waiting.items():
                     await self._write(ended)
                     self._drop(id_)
                     break
+                else:
+                    for id_, owner in self._owned:  # once the rows are there
+                        await self._own(id_, owner)
+                        self._owned.pop((id_, owner), None)
+                        break
         self._some.clear()
+
+    async def _own(self, id_: str, owner: str) -> None:
+        try:
+            await self._transcripts.own(id_, owner)
+        except StoreUnavailable:
+            raise
+        except Exception as failure:
+            log.error("an owner is not kept", transcript=id_, exc_info=failure)
 
     async def _write(self, ended: Ended) -> None:
         try:

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from gateway.store.accounts import Scope
 from gateway.web import bought, params, status, transcripts
+from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
 from gateway.web.dialects import credits, openai, ttsave
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
@@ -24,37 +26,39 @@ class Route(msgspec.Struct, frozen=True):
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     dialect: Dialect = NATIVE
     uploads: bool = False  # takes bodies of media, which may be refused before they come
+    scope: Scope | None = None  # what a caller's key must be for; None: anybody, or the handler sees to it
+    family: Family = ""  # whose bucket its calls are counted in
 
 
 ROUTES = (
-    Route("POST", "/download", ttsave.post_download, TTSAVE),
-    Route("POST", "/download/plan", ttsave.post_plan, TTSAVE),
+    Route("POST", "/download", ttsave.post_download, TTSAVE, scope="download"),
+    Route("POST", "/download/plan", ttsave.post_plan, TTSAVE, scope="download"),
     Route("POST", "/ping", ttsave.ping, TTSAVE),
     Route("GET", "/ping", ttsave.ping, TTSAVE),
-    Route("POST", "/api/v3/download", ttsave.post_download, TTSAVE),
-    Route("POST", "/api/v3/download/plan", ttsave.post_plan, TTSAVE),
+    Route("POST", "/api/v3/download", ttsave.post_download, TTSAVE, scope="download"),
+    Route("POST", "/api/v3/download/plan", ttsave.post_plan, TTSAVE, scope="download"),
     Route("POST", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("GET", "/api/v3/ping", ttsave.ping, TTSAVE),
     Route("GET", "/media/{token}/{name}", media),
     Route("HEAD", "/media/{token}/{name}", media),
-    Route("POST", "/transcribe", transcribe, uploads=True),
+    Route("POST", "/transcribe", transcribe, uploads=True, scope="transcribe"),
     Route("POST", "/transcripts", bought.transcript, uploads=True),
     Route("GET", "/transcripts/{id}/events", transcripts.events),
     Route("GET", "/transcripts/{id}.{form}", transcripts.file),
     Route("GET", "/transcripts/{id}", transcripts.standing),
     Route("PATCH", "/transcripts/{id}", transcripts.change),
     Route("DELETE", "/transcripts/{id}", transcripts.delete),
-    Route("GET", "/transcripts", transcripts.index),
-    Route("POST", "/codes", credits.issue),
-    Route("GET", "/codes", credits.listed),
+    Route("GET", "/transcripts", transcripts.index, scope="transcribe"),
+    Route("POST", "/codes", credits.issue, scope="admin"),
+    Route("GET", "/codes", credits.listed, scope="admin"),
     Route("GET", "/codes/{id}/credit", credits.credit),
-    Route("GET", "/codes/{id}", credits.code),
-    Route("PATCH", "/codes/{id}", credits.change),
-    Route("DELETE", "/codes/{id}", credits.delete),
-    Route("POST", "/v1/audio/transcriptions", openai.transcriptions, OPENAI, uploads=True),
-    Route("POST", "/v1/audio/translations", openai.translations, OPENAI, uploads=True),
-    Route("GET", "/v1/models", openai.models, OPENAI),
-    Route("GET", "/v1/models/{model}", openai.model, OPENAI),
+    Route("GET", "/codes/{id}", credits.code, scope="admin"),
+    Route("PATCH", "/codes/{id}", credits.change, scope="admin"),
+    Route("DELETE", "/codes/{id}", credits.delete, scope="admin"),
+    Route("POST", "/v1/audio/transcriptions", openai.transcriptions, OPENAI, True, "transcribe"),
+    Route("POST", "/v1/audio/translations", openai.translations, OPENAI, True, "transcribe"),
+    Route("GET", "/v1/models", openai.models, OPENAI, scope="transcribe"),
+    Route("GET", "/v1/models/{model}", openai.model, OPENAI, scope="transcribe"),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/", status.root),
@@ -66,16 +70,20 @@ _BRANCHES = {"/api/v3/": TTSAVE, "/v1/": OPENAI}
 
 def application(gateway: Gateway) -> web.Application:
     """The web application around a running gateway."""
+    entrances: dict[object, Entrance] = {}
     app = web.Application(
-        middlewares=[edge(_owner)],
+        middlewares=[edge(_owner), gate(lambda request: entrances.get(request.match_info.route))],
         client_max_size=gateway.settings.body_bytes_max,
     )
     app[GATEWAY] = gateway
     app[OPEN] = Requests()
+    app[PLACES] = Places()
     app.on_response_prepare.append(remember_head)
+    app.on_response_prepare.append(tell)
     for route in ROUTES:
         expect = params.expect if route.uploads else None
-        app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
+        added = app.router.add_route(route.method, route.path, route.handler, expect_handler=expect)
+        entrances[added] = Entrance(route.scope, route.family)
     return app
 
 

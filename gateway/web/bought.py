@@ -10,7 +10,7 @@ from gateway import errors
 from gateway.errors import BadRequest, CodeRefused, CodeUnknown, GatewayError, NotFound, UnsupportedBody
 from gateway.speech.transcripts import Transcript
 from gateway.store.jobs import Job
-from gateway.web import params, purchase, upload
+from gateway.web import auth, params, purchase, upload
 from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish
 from gateway.web.purchase import Purchase
@@ -40,6 +40,7 @@ async def transcript(request: web.Request) -> web.Response:
     A code in a header is held before the body is asked for, one in a form as soon as it has come.
     """
     gateway = request.app[GATEWAY]
+    await auth.caller(request)  # a key is not needed, but no wrong one is taken
     early = _wish(request, {}, gateway, forming=True)  # faults of the query need no body
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= KEY_CHARS_MAX:
@@ -52,7 +53,7 @@ async def transcript(request: web.Request) -> web.Response:
     upload.check(request)
     async with AsyncExitStack() as stack:
         if code is not None:
-            bought = await _bought(stack, gateway, code, key)
+            bought = await _bought(stack, request, code, key)
             if isinstance(bought, Job):
                 return await _again(gateway, bought, wait=early.wait)
             body = await stack.enter_async_context(upload.received(request, NAMES))
@@ -65,7 +66,7 @@ async def transcript(request: web.Request) -> web.Response:
                 await body.whole()
             if CODE not in body.fields:
                 raise CodeUnknown("The form has no field code.")
-            bought = await _bought(stack, gateway, body.fields[CODE][-1], key)
+            bought = await _bought(stack, request, body.fields[CODE][-1], key)
             if isinstance(bought, Job):
                 return await _again(gateway, bought, wait=_wish(request, body.fields, gateway).wait)
         return await _made(request, bought, body)
@@ -94,23 +95,24 @@ async def _made(request: web.Request, bought: Purchase, body: Upload) -> web.Res
     return _complete(bought.id, end.duration, bought.charged_s, _text(running))
 
 
-async def _bought(stack: AsyncExitStack, gateway: Gateway, code: str, key: str | None) -> Purchase | Job:
+async def _bought(stack: AsyncExitStack, request: web.Request, code: str, key: str | None) -> Purchase | Job:
     """The code, held; or the job that was asked for with this code and key before.
 
     One that failed cost nothing, and gives way to another try.
     """
+    gateway, owner = request.app[GATEWAY], (await auth.caller(request)).account.id
     if key is None:
-        return await stack.enter_async_context(purchase.opened(gateway, code, None))
+        return await stack.enter_async_context(purchase.opened(gateway, code, None, owner=owner))
     name = purchase.named(code, key)
-    job = await gateway.jobs.keyed(name)
+    job = await gateway.jobs.keyed(name, owner=owner)
     if job is not None and job.state not in FAILED:
         return job
     if job is not None:
         await gateway.jobs.unkey(job.id)
     try:
-        return await stack.enter_async_context(purchase.opened(gateway, code, name))
+        return await stack.enter_async_context(purchase.opened(gateway, code, name, owner=owner))
     except CodeRefused:
-        job = await gateway.jobs.keyed(name)  # which may have begun meanwhile
+        job = await gateway.jobs.keyed(name, owner=owner)  # which may have begun meanwhile
         if job is None or job.state in FAILED:
             raise
         return job

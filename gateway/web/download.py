@@ -13,7 +13,8 @@ from gateway.errors import GatewayError, UpstreamFailed, UpstreamTimeout
 from gateway.media.post import USUAL, Mode, Post, Taste, Wanted, choose
 from gateway.media.spool import Spool
 from gateway.speech.transcripts import Options, Transcript
-from gateway.web import stream
+from gateway.web import admission, auth, stream
+from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.wire import multipart, tickets
 from gateway.wire.multipart import Part
@@ -48,6 +49,9 @@ class Chosen(msgspec.Struct, frozen=True):
 async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
     """Finds the posts, opens all their parts, and sends them once each has shown its first bytes."""
     gateway = request.app[GATEWAY]
+    if wish.transcript:
+        await auth.check(request, "transcribe")
+        await admission.quota(request, request[CALLER], speech=True)
     posts = await chosen(gateway, wish)
     async with AsyncExitStack() as open_:
         # all are read from the site at once; the client takes them in order
@@ -62,13 +66,14 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
             multipart.content_meta(posts[0].post.title, posts[0].post.desc),
             [(_head(gateway, *each), each[-1]) for each in begun],
             boundary=multipart.boundary(gateway.settings.boundary_fixed),
-            words=_words(gateway, posts[0].post, begun[0][1]) if wish.transcript else None,
+            words=_words(request, posts[0].post, begun[0][1]) if wish.transcript else None,
         )
 
 
-def _words(gateway: Gateway, post: Post, sent: Wanted) -> Transcript:
+def _words(request: web.Request, post: Post, sent: Wanted) -> Transcript:
     """The transcript of a post, heard in the very media that are sent, where those have the sound."""
-    return gateway.transcript(post, Options(), sent.of or sent)
+    owner = request[CALLER].account.id
+    return request.app[GATEWAY].transcript(post, Options(), sent.of or sent, owner=owner)
 
 
 async def chosen(gateway: Gateway, wish: Wish) -> list[Chosen]:

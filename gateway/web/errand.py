@@ -53,6 +53,7 @@ class Errand:
         self._transcript = gateway.transcripts.following(
             self._made, settle=self._settle, options=self._promised.options, id_=job.transcript_id
         )
+        self._transcript.owners.append(job.owner)
 
     async def run(self) -> None:
         """Follows it to its end."""
@@ -122,7 +123,7 @@ class Errand:
             try:
                 post = await self._gateway.extractor.find(self._promised.url)
                 return await self._gateway.transcript_from(
-                    self._promised.source, post, self._promised.options
+                    self._promised.source, post, self._promised.options, owner=self._job.owner
                 )
             except StoreUnavailable:
                 raise

@@ -136,13 +136,21 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
                 path=_logged(request),
                 dialect=dialect.name,
                 status=response.status if response is not None else None,
-                bytes=request.get(SENT, response.body_length if response is not None else 0),
+                bytes=body_bytes(request, response),
                 ms=round((time.monotonic() - began) * 1000),
                 end=end,
             )
             structlog.contextvars.unbind_contextvars("request_id")
 
     return middleware
+
+
+def body_bytes(request: web.Request, response: web.StreamResponse | None) -> int:
+    """Bytes of the answer's body: of a stream those that were sent, of another those that will be."""
+    sent = request.get(SENT)
+    if sent is not None or response is None:
+        return sent or 0
+    return (isinstance(response, web.Response) and response.content_length) or response.body_length
 
 
 async def remember_head(request: web.Request, response: web.StreamResponse) -> None:

@@ -53,12 +53,12 @@ class Promised(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened(gateway: Gateway, code: str, key: str | None) -> AsyncIterator["Purchase"]:
+async def opened(gateway: Gateway, code: str, key: str | None, *, owner: str) -> AsyncIterator["Purchase"]:
     """Holds a code, and gives it back on leaving unless it was spent or is still at work.
 
     Raises CodeUnknown, CodeRefused, Busy.
     """
-    purchase = Purchase(gateway, code, key)
+    purchase = Purchase(gateway, code, key, owner)
     task = gateway.work(purchase.id, purchase.run(), f"code {purchase.id}")
     try:
         await asyncio.shield(purchase.held)
@@ -79,7 +79,7 @@ async def opened(gateway: Gateway, code: str, key: str | None) -> AsyncIterator[
 async def take_up(gateway: Gateway, job: Job) -> None:
     """Goes on with a job that another process has left."""
     assert job.transcript_id is not None
-    await Purchase(gateway, "", None, id_=job.transcript_id).run_again(job)
+    await Purchase(gateway, "", None, job.owner, id_=job.transcript_id).run_again(job)
 
 
 def named(code: str, key: str) -> str:
@@ -93,7 +93,9 @@ def named(code: str, key: str) -> str:
 class Purchase:
     """One code on its way to one transcript."""
 
-    def __init__(self, gateway: Gateway, code: str, key: str | None, *, id_: str | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, code: str, key: str | None, owner: str, *, id_: str | None = None
+    ) -> None:
         self.id = id_ or new_id()  # of the transcript
         self.held: asyncio.Future[Hold] = asyncio.get_running_loop().create_future()
         self.kept = False  # whether it goes on without its request
@@ -101,6 +103,7 @@ class Purchase:
         self._gateway = gateway
         self._code = code
         self._key = key
+        self._owner = owner
         self._job: Job | None = None
         self._left = asyncio.Event()
         self._media = AsyncExitStack()
@@ -215,6 +218,7 @@ class Purchase:
         transcript = self._transcript = self._gateway.bought(
             key, fill, options, worth_s=worth_s, settle=self._settle, id_=self.id
         )
+        transcript.owners.append(self._owner)
         transcript.handing = self._handed
         return transcript
 
@@ -250,8 +254,8 @@ class Purchase:
         kept."""
         jobs = self._gateway.jobs
         wanted = Wanted(
-            KIND, {"code": hold.code_id}, transcript_id=self.id, idempotency_key=self._key, waiting=True,
-            folder=self._gateway.uploads.id,
+            KIND, {"code": hold.code_id}, owner=self._owner, transcript_id=self.id,
+            idempotency_key=self._key, waiting=True, folder=self._gateway.uploads.id,
         )  # fmt: skip
         job = await jobs.enqueue(wanted)
         if job.transcript_id != self.id or not await jobs.begin(job.id):
@@ -339,6 +343,7 @@ class Purchase:
     def _draft(self, transcript: Transcript) -> Draft:
         return Draft(
             self.id,
+            owner=self._owner,
             title=transcript.title,
             provenance=Provenance(media_sha256=transcript.media_sha256),
             options=None if self._options is None else msgspec.to_builtins(self._options),

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from aiohttp import web
 
+from gateway.errors import StoreUnavailable, Unprotected
 from gateway.settings import Settings
+from gateway.web import auth
 from gateway.web.app import application
 from gateway.web.jobs import taking_up
 from gateway.web.listener import Listener
@@ -48,12 +50,22 @@ def _raise_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+async def _check(gateway: Gateway) -> None:
+    """Raises Unprotected. A database that is away may have keys: until it is back nobody is let in."""
+    settings = gateway.settings
+    if settings.loopback or settings.keyed or settings.open:
+        return
+    with suppress(StoreUnavailable):
+        if not await gateway.accounts.keyed():
+            raise Unprotected(auth.refusal(settings))
+
+
 @asynccontextmanager
 async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
 
     On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams
-    for `shutdown_s`, then breaks those that are left.
+    for `shutdown_s`, then breaks those that are left. Raises Unprotected.
     """
     async with running(settings) as gateway:
         app = application(gateway)
@@ -70,6 +82,7 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         gateway.background.start(taking_up(gateway), "jobs")
         listener = Listener(runner.server, gateway.background)
         try:
+            await _check(gateway)
             yield gateway, await listener.start(settings.host, settings.port)
         finally:
             gateway.stopping = True

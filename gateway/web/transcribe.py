@@ -9,10 +9,10 @@ from gateway.speech.transcripts import Options
 from gateway.store.jobs import Wanted
 from gateway.store.transcripts import new_id
 from gateway.web import accept, errand, params, stream, upload
+from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish, TranscribeWish
 from gateway.wire.forms import Form
-from gateway.wiring import Gateway
 
 _MEDIA = "Media need a Content-Type of audio/... or video/..., or a form with a file."
 
@@ -30,20 +30,27 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     wish = await params.body(request, TranscribeWish, gateway.settings, otherwise=_MEDIA)
     options = _options(wish, gateway.settings.model_name)
     if not wish.wait:
-        return await _promised(gateway, wish, options)
+        return await _promised(request, wish, options)
     if wish.webhook is not None:
         raise BadRequest("A webhook goes with `wait` false: who waits is told.")
     post = await gateway.extractor.find(wish.url)
-    return await stream.transcript(request, await gateway.transcript_from(wish.source, post, options), form)
+    owner = request[CALLER].account.id
+    transcript = await gateway.transcript_from(wish.source, post, options, owner=owner)
+    return await stream.transcript(request, transcript, form)
 
 
-async def _promised(gateway: Gateway, wish: TranscribeWish, options: Options) -> web.Response:
+async def _promised(request: web.Request, wish: TranscribeWish, options: Options) -> web.Response:
     """Puts the wish down as a job, which outlives this process."""
+    gateway = request.app[GATEWAY]
     if wish.webhook is not None:
         gateway.webhooks.check(wish.webhook)
     promised = errand.Promised(links.find(wish.url).url, wish.source, options)
     wanted = Wanted(
-        errand.KIND, msgspec.to_builtins(promised), transcript_id=new_id(), webhook_url=wish.webhook
+        errand.KIND,
+        msgspec.to_builtins(promised),
+        owner=request[CALLER].account.id,
+        transcript_id=new_id(),
+        webhook_url=wish.webhook,
     )
     job = await gateway.jobs.enqueue(wanted)
     gateway.wanted.set()
@@ -69,7 +76,8 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
             await body.whole()
         options = _of_upload(request, body.fields, gateway.settings.model_name)
         body.place.leave()
-        return await stream.transcript(request, gateway.uploaded(body.key, body.fill, options), form)
+        transcript = gateway.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
+        return await stream.transcript(request, transcript, form)
 
 
 def _of_upload(request: web.Request, fields: dict[str, list[str]], model: str) -> Options:

@@ -1,4 +1,4 @@
-"""/transcripts: one by its id, for whoever has that; lists of all and what was said, for the operator."""
+"""/transcripts: one by its id, for whoever has that; lists of what is the caller's, and what was said."""
 
 import re
 from datetime import datetime
@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import errors
-from gateway.errors import BadRequest, Busy, Cancelled, Ended, NotFound
+from gateway.errors import ApiKeyInvalid, BadRequest, Busy, Cancelled, Ended, NotFound
 from gateway.speech.transcripts import Transcript
 from gateway.store.search import Hit
 from gateway.store.transcripts import Stored
-from gateway.web import accept, params, stream
-from gateway.web.auth import require_admin
+from gateway.web import accept, auth, params, stream
+from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.wire.events import End, Failed, Info, Segment, fields
 from gateway.wire.forms import NAMED, Form
@@ -78,7 +78,7 @@ async def change(request: web.Request) -> web.Response:
     """Cancels a transcript that runs, gives it another title, or both."""
     gateway = request.app[GATEWAY]
     wish = await params.body(request, Change, gateway.settings)
-    transcript = await _found(request)
+    transcript = await gateway.changed_by(request.match_info["id"], await _owner(request))
     if wish.state is not None:
         if not await gateway.cancel(transcript):
             raise Ended
@@ -89,20 +89,24 @@ async def change(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Removes a transcript; one that runs is cancelled."""
-    await request.app[GATEWAY].delete(request.match_info["id"])
+    """Removes a transcript, where others have it too only from the caller's; one that runs is cancelled."""
+    await request.app[GATEWAY].delete(request.match_info["id"], owner=await _owner(request))
     return web.Response(status=204)
 
 
 async def index(request: web.Request) -> web.Response:
-    """Everybody's transcripts that have ended, newest first; or with `q` what was said, and when."""
-    require_admin(request)
-    gateway = request.app[GATEWAY]
+    """The caller's transcripts that have ended, newest first; or with `q` what was said, and when.
+
+    The operator's are everybody's; strangers from elsewhere have none that are theirs.
+    """
+    gateway, caller = request.app[GATEWAY], request[CALLER]
+    if caller.stranger and caller.bounded:
+        raise ApiKeyInvalid
     asked = params.fields(Asked, dict(request.query), {})
     if asked.q is None:
-        page = await gateway.archive.page(after=asked.after, limit=asked.limit)
+        page = await gateway.archive.page(owner=caller.owner, after=asked.after, limit=asked.limit)
         return _json({"transcripts": [_row(one) for one in page.items], "next": page.next})
-    hits = await gateway.search.find(asked.q, after=asked.after, limit=asked.limit)
+    hits = await gateway.search.find(asked.q, owner=caller.owner, after=asked.after, limit=asked.limit)
     return _json({"hits": [_hit(one) for one in hits.items], "next": hits.next})
 
 
@@ -190,6 +194,11 @@ async def _followed(request: web.Request) -> Transcript:
     if not (transcript.over or transcript.running):
         raise Busy("The transcript is not at its end, and does not run here. Ask again.")
     return transcript
+
+
+async def _owner(request: web.Request) -> str | None:
+    """Whose a transcript must be to be changed; None: whosever. A link to it is enough for strangers' own."""
+    return (await auth.caller(request)).owner
 
 
 def _after(request: web.Request) -> int:

@@ -50,14 +50,14 @@ async def run(load: Load, cores: Collection[int] = OTHER_CORES) -> float:
 
 def get(path: str) -> str:
     """A request for a file."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def post(path: str, body: dict[str, Any]) -> str:
     """A request with a JSON body."""
     data = json.dumps(body)
     return (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n{data}"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import lettering
+from gateway.store import keying, lettering
 from tests.postgres import PASSWORD, Cluster
 from tests.store.conftest import Fresh
 
@@ -87,3 +87,49 @@ def test_a_server_that_is_away_is_told_without_its_secrets(cluster: Cluster) -> 
     assert "database" in done.stderr
     for secret in ("Traceback", PASSWORD, "%", "127.0.0.1"):
         assert secret not in done.stderr
+
+
+def test_a_key_is_made_shown_once_changed_and_ended(tmp_path: Path) -> None:
+    env = {"GATEWAY_DATA_DIR": str(tmp_path)}
+    done = gateway("keys", "create", "--owner", "alice", "--scope", "download", "--rate", "5/0.5", **env)
+    assert done.returncode == 0
+    key = done.stdout.strip()
+    assert keying.hashed(key) is not None
+    told = gateway("keys", "list", **env).stdout
+    assert told.splitlines() == [told.strip()]
+    assert told.split("\t")[:3] == [keying.named(key), "alice", "download"]
+    assert told.rstrip().endswith("good")
+    assert key not in told + done.stderr
+    other = gateway("keys", "rotate", key, "--keep-s", "60", **env).stdout.strip()
+    assert keying.hashed(other) is not None
+    assert gateway("keys", "revoke", keying.named(key), **env).returncode == 0
+    states = {
+        line.split("\t")[0]: line.split("\t")[4]
+        for line in gateway("keys", "list", **env).stdout.splitlines()
+    }
+    assert states[keying.named(key)].startswith("revoked")
+    assert states[keying.named(other)] == "good"
+
+
+def test_an_account_may_what_it_is_given_and_no_more_than_makes_sense(tmp_path: Path) -> None:
+    env = {"GATEWAY_DATA_DIR": str(tmp_path)}
+    limits = ("--rate", "5/0.5", "--streams", "2", "--month-bytes", "1000", "--month-audio", "1.5")
+    assert gateway("accounts", "set", "alice", *limits, **env).returncode == 0
+    assert gateway("accounts", "set", "alice", "--rate", "-", **env).returncode == 0
+    told = [line.split("\t") for line in gateway("accounts", "list", **env).stdout.splitlines()]
+    assert told[0] == [
+        "alice", "rate -", "streams 2", "bytes 0 of 1000", "audio 0 s of 1.5", "stored 0 of -"
+    ]  # fmt: skip
+    for arguments, status in (
+        (("accounts", "set", "alice", "--rate", "fast"), 2),
+        (("accounts", "set", "alice", "--rate", "0/1"), 2),
+        (("accounts", "set", "a/b"), 1),
+        (("keys", "create", "--owner", "operator"), 1),
+        (("keys", "create", "--owner", "alice", "--scope", "everything"), 1),
+        (("keys", "revoke", "nothing"), 1),
+        (("keys", "rotate", "nothing"), 1),
+    ):
+        done = gateway(*arguments, **env)
+        assert (done.returncode, done.stdout) == (status, ""), arguments
+        assert done.stderr
+        assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ from gateway.store.database import Database
 from gateway.store.holds import Holds
 from gateway.store.jobs import Jobs, Wanted
 from gateway.store.search import Search
-from gateway.store.tables import metadata
+from gateway.store.tables import accounts, metadata
 from gateway.store.transcripts import Draft, Transcripts
 from tests.store.conftest import Fresh
 from tests.store.making import account, in_step, said, save
@@ -47,8 +47,8 @@ async def rows(database: Database) -> dict[str, list[object]]:
             columns = [column for column in table.columns if column.name not in own]
             query = (
                 sa.select(*columns)
-                .order_by(table.c.id)
-                .where(table.c.id != "anyone" if not own else sa.true())
+                .order_by(*table.primary_key.columns)
+                .where(table.c.id != "anyone" if table is accounts else sa.true())
             )
             found[table.name] = [tuple(row) for row in await tx.execute(query)]
     return found

@@ -59,7 +59,7 @@ async def listening(start: Start, tmp_path: Path, data_dir: Path, base_model: Pa
     (tmp_path / "data" / "models").symlink_to(data_dir / "models")  # the uploads are of this database only
 
     async def listening(**settings: Any) -> Front:
-        fields = {"workers": 1, "admin_key": ADMIN, "database_url": url} | settings
+        fields = {"workers": 1, "admin_key": ADMIN, "open": "true", "database_url": url} | settings
         front: Front = await start(model="base", **fields)
         await until(lambda: front.gateway.ready, 60)
         return front
@@ -163,7 +163,7 @@ async def test_codes_are_issued_looked_at_changed_and_taken_back(front: Front) -
     [("POST", ""), ("GET", ""), ("GET", "/x"), ("PATCH", "/x"), ("DELETE", "/x")],
 )
 async def test_codes_are_the_operators(start: Start, url: str, method: str, path: str) -> None:
-    front = await start(database_url=url, admin_key=ADMIN)
+    front = await start(database_url=url, admin_key=ADMIN, open="true")
     for headers in ({}, {"X-API-Key": "another key, as long"}):
         async with front.session.request(method, f"{front.url}/codes{path}", headers=headers) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (401, "API_KEY_INVALID")
@@ -175,7 +175,7 @@ async def test_codes_are_the_operators(start: Start, url: str, method: str, path
      {"expires_at": "2040-01-01T00:00:00"}, {"expires_at": "soon"}],
 )  # fmt: skip
 async def test_an_order_of_codes_that_makes_no_sense(start: Start, url: str, body: Any) -> None:
-    front = await start(database_url=url, admin_key=ADMIN)
+    front = await start(database_url=url, admin_key=ADMIN, open="true")
     async with front.session.post(front.url + "/codes", json=body, headers=KEY) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (400, "VALIDATION_ERROR")
     assert not await rows(front, codes)

@@ -19,7 +19,8 @@ async def asked(
     reader, writer = await front.connect()
     body = b'{"url": "%s", "content_type": "ORIGINAL"}' % front.origin.url(scenario).encode()
     writer.write(
-        b"POST /download HTTP/%s\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (version.encode(), len(body))
+        b"POST /download HTTP/%s\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+        % (version.encode(), len(body))
     )
     writer.write(body)
     return reader, writer

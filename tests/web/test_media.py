@@ -313,7 +313,7 @@ async def test_head_without_a_length_has_none_and_the_connection_goes_on(front: 
     front.origin.pace(1_000_000)
     reader, writer = await front.connect()
     for _ in range(2):
-        writer.write(f"HEAD {link} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"HEAD {link} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"Content-Length" not in head
@@ -392,7 +392,7 @@ async def raw(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await front.connect()
     asked = f"Range: bytes={span}\r\n" if span else ""
-    writer.write(f"GET {link} HTTP/{version}\r\nHost: x\r\n{asked}\r\n".encode())
+    writer.write(f"GET {link} HTTP/{version}\r\nHost: localhost\r\n{asked}\r\n".encode())
     return reader, writer
 
 
@@ -410,7 +410,7 @@ async def test_a_range_over_a_raw_socket(front: Front, version: str) -> None:
     if version == "1.0":
         assert await reader.read() == b""
     else:  # the next request on the connection is not disturbed
-        writer.write(f"GET {link} HTTP/1.1\r\nHost: x\r\nRange: bytes=-5\r\n\r\n".encode())
+        writer.write(f"GET {link} HTTP/1.1\r\nHost: localhost\r\nRange: bytes=-5\r\n\r\n".encode())
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 206 ")
         assert await reader.readexactly(5) == data[-5:]
     writer.close()

@@ -54,7 +54,7 @@ async def test_a_failure_not_foreseen_shows_nothing_of_itself(
 async def test_a_body_that_does_not_end_is_given_up(front: Front) -> None:
     front.gateway.settings.__dict__["body_s"] = 0.3
     reader, writer = await front.connect()
-    writer.write(b"POST /download HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    writer.write(b"POST /download HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
     async with asyncio.timeout(10):
         head = await reader.readuntil(b"\r\n\r\n")
     assert b" 408 " in head
@@ -178,7 +178,7 @@ async def test_a_stream_that_shutdown_cuts_is_seen_to_be_cut(
         served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S=patience)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
         body = b'{"url": "%s", "content_type": "VIDEO_ONLY"}' % origin.url("big").encode()
-        head = f"POST /download HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /download HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         await reader.readuntil(b"\r\n\r\n")
         stopping = asyncio.ensure_future(served.stopped())

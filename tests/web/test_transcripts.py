@@ -256,7 +256,7 @@ async def test_what_came_before_a_failure_reaches_a_slow_reader_too(front: Front
     script.say(INFO, *(segment(number, f"{number} " * 1000) for number in range(395)))
     async with TestServer(_holding_little(front.gateway), handler_cancellation=True) as server:
         reader, writer = await asyncio.open_connection(server.host, server.port, limit=2048)
-        writer.write(f"GET {script.path}.txt HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        writer.write(f"GET {script.path}.txt HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         async with asyncio.timeout(60):
             await reader.readuntil(b"\r\n\r\n")
             script.say(SpeechFailed())
@@ -313,7 +313,7 @@ async def test_over_http_1_0_the_close_is_the_end_and_a_reset_the_failure(front:
         script.say(INFO, segment(0))
         reader, writer = await front.connect()
         try:
-            writer.write(f"GET {script.path}.{form.name} HTTP/1.0\r\nHost: gateway\r\n\r\n".encode())
+            writer.write(f"GET {script.path}.{form.name} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             async with asyncio.timeout(20):
                 head, body = await reader.readuntil(b"\r\n\r\n"), b""
                 assert b" 200 " in head
@@ -336,7 +336,7 @@ async def test_a_slow_reader_gets_all_of_it_and_holds_nobody_up(front: Front) ->
     script.say(INFO, *(segment(number, f"{number} " * 1000) for number in range(1500)))
     await script.have(1501)
     reader, writer = await front.connect()
-    writer.write(f"GET {script.path}.txt HTTP/1.0\r\nHost: gateway\r\n\r\n".encode())
+    writer.write(f"GET {script.path}.txt HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)  # and no more for now
     script.say(END)
     async with reading(front, script.path + ".txt") as response:
@@ -358,7 +358,7 @@ async def test_a_reader_that_takes_nothing_is_left_behind(start: Start, form: Fo
     await script.have(3001)
     _, writer = await front.connect()
     path = f"{script.path}/events?format={form.name}"
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     # it was the only one
     await until(lambda: len(front.gateway.transcripts) == 0, 20)
     writer.close()

@@ -89,7 +89,7 @@ async def raw(
     """Opens a request; without a length of its own it is chunked."""
     reader, writer = await front.connect()
     framing = () if any(one.startswith("Content-Length") for one in more) else ("Transfer-Encoding: chunked",)
-    lines = (f"POST {path} HTTP/{version}", "Host: x", f"Content-Type: {media}", *framing, *more)
+    lines = (f"POST {path} HTTP/{version}", "Host: localhost", f"Content-Type: {media}", *framing, *more)
     writer.write("\r\n".join((*lines, "", "")).encode())
     try:
         yield Raw(reader, writer)
@@ -195,7 +195,7 @@ async def test_anything_else_is_still_json(speaking: Front) -> None:
         assert status == 200
         assert alike(text(log), SAID)
     reader, writer = await speaking.connect()
-    writer.write(b"POST /transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wish))
+    writer.write(b"POST /transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(wish))
     writer.write(wish.encode())
     assert b" 200 " in await reader.readline()
     writer.close()
@@ -427,7 +427,7 @@ async def test_what_still_comes_after_the_answer_is_passed_over(
                 await asyncio.sleep(0.002)
             if not more:
                 request.finish()
-            request.writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            request.writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await request.head())[0] == 200
     assert not caplog.records
     await nothing_left(front)
@@ -515,7 +515,7 @@ async def test_a_client_that_waits_is_told_to_go_on(speaking: Front) -> None:
             assert (await request.head())[0] == 200
             assert isinstance(await request.last(), End)
             # and the connection goes on
-            request.writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            request.writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await request.head())[0] == 200
 
 

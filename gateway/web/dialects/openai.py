@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from gateway.speech.languages import NAMES
 from gateway.speech.messages import Task
 from gateway.web import params, stream, upload
+from gateway.web.auth import CALLER
 from gateway.web.dialects.openai_fields import FIELDS, GRANULARITIES, Body
 from gateway.web.keys import GATEWAY
 from gateway.web.middleware import Dialect
@@ -111,7 +112,8 @@ async def _heard(request: web.Request, body: Upload, task: Task) -> Heard:
         options = _wish(request, body).options(task)
         heard = Heard()
         body.place.leave()
-        async with aclosing(gateway.uploaded(body.key, body.fill, options).follow()) as log:
+        transcript = gateway.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
+        async with aclosing(transcript.follow()) as log:
             async for _, event in log:
                 if _wish(request, body).options(task) != options:
                     break
@@ -135,7 +137,8 @@ async def _stream(request: web.Request, body: Upload, wish: Body) -> web.StreamR
     gateway = request.app[GATEWAY]
     body.seal()
     body.place.leave()
-    transcript = gateway.uploaded(body.key, body.fill, wish.options("transcribe"))
+    owner = request[CALLER].account.id
+    transcript = gateway.uploaded(body.key, body.fill, wish.options("transcribe"), owner=owner)
     async with aclosing(transcript.follow()) as log:
         _, event = await anext(log)
         if isinstance(event, Failed):
