@@ -274,6 +274,13 @@ class SchemaMismatch(GatewayError):
     text = "The tables of the database are not those of this version."
 
 
+class NotSetUp(GatewayError):
+    """At start: a setting needs a package, a file or an address that is not there."""
+
+    code, status = "NOT_SET_UP", 503
+    text = "A setting of this server needs something that is not there."
+
+
 class MediaUndecodable(GatewayError):
     code, status = "MEDIA_UNDECODABLE", 422
     text = "The media has no sound that can be decoded."

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from gateway import secret
+from gateway import __version__, secret
 from gateway.errors import (
     AudioTooLong,
     CreditTooSmall,
@@ -25,6 +26,7 @@ from gateway.errors import (
     UpstreamTimeout,
     VideoTooLong,
 )
+from gateway.lag import Lag
 from gateway.media import links
 from gateway.media.audio import Decoders
 from gateway.media.canary import Canary
@@ -41,6 +43,7 @@ from gateway.media.spool import Spool
 from gateway.media.spools import Fill, Spools
 from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
@@ -56,6 +59,7 @@ from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
+from gateway.tracing import Tracing
 from gateway.wire.events import Logged
 from gateway.wire.subtitles import Cue
 
@@ -79,13 +83,19 @@ class Gateway:
         self.secret = (
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
         )
+        self.began = time.monotonic()
+        self.metrics = Metrics()
+        self.lag = Lag()
+        self.tracing = Tracing(settings.otlp_endpoint, version=__version__)
         self.background = Background()
         self.exits = Exits(settings.proxy_url)
         self.dial = Dial(settings, self.exits)
-        self.upstreams = Upstreams(settings, self.dial)
-        self.extractor = Extractor(settings, self.background, self.exits, self.dial.unfold)
+        self.upstreams = Upstreams(settings, self.dial, tracing=self.tracing)
+        self.extractor = Extractor(
+            settings, self.background, self.exits, self.dial.unfold, tracing=self.tracing
+        )
         self.canary = Canary(settings.canary_url, self.extractor, self.exits)
-        self.decoders = Decoders(self.background)
+        self.decoders = Decoders(self.background, tracing=self.tracing)
         self.remuxes = Remuxes()
         self.spools = Spools(
             settings.data_dir / "spools",
@@ -98,7 +108,7 @@ class Gateway:
         self.archive = Archive(self.database)
         self.search = Search(self.database)
         self.writer = Writer(self.database, self.archive)
-        self.pool = LocalPool(settings)
+        self.pool = LocalPool(settings, tracing=self.tracing)
         self.codes = Codes(self.database)
         self.holds = Holds(self.database, lease_s=settings.lease_s)
         self.jobs = Jobs(self.database, secrets.token_urlsafe(12), lease_s=settings.lease_s)
@@ -244,8 +254,7 @@ class Gateway:
     @asynccontextmanager
     async def upload(self, key: Hashable, fill: Fill) -> AsyncIterator[Spool]:
         """A caller's own media as a spool; they are kept no longer than somebody reads them."""
-        async with self.spools.open(("upload", key), fill) as spool:
-            spool.passing = True
+        async with self.spools.open(("upload", key), fill, passing=True) as spool:
             yield spool
 
     def uploaded(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
@@ -417,6 +426,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     gateway = Gateway(settings)
     async with AsyncExitStack() as closing:
+        closing.push_async_callback(asyncio.to_thread, gateway.tracing.close)
         closing.push_async_callback(gateway.database.close)
         gateway.database.ready = False
         with suppress(StoreUnavailable):  # which the log has
@@ -441,6 +451,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(_looking(gateway), "database")
         gateway.background.start(_watching(gateway), "canary")
+        gateway.background.start(gateway.lag.run(), "lag")
         yield gateway
 
 

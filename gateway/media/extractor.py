@@ -5,8 +5,9 @@ Always: those who ask for a post while it is extracted share it; a failure is to
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -24,6 +25,7 @@ from gateway.media.post import Post
 from gateway.media.processes import Processes
 from gateway.settings import Settings
 from gateway.tasks import Background, SingleFlight
+from gateway.tracing import OFF, Tracing
 
 POSTS_KEPT_MAX = 4096  # a post is some 5 KB
 EXPIRY_MARGIN_S = 30  # a link this close to its end may be refused before it is used
@@ -39,13 +41,36 @@ log = structlog.get_logger()
 class Extractor:
     """Finds posts. `unfold` follows a short link; it only ever dials names of the site."""
 
-    def __init__(self, settings: Settings, background: Background, exits: Exits, unfold: Unfold) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        background: Background,
+        exits: Exits,
+        unfold: Unfold,
+        *,
+        tracing: Tracing = OFF,
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._exits = exits
         self._unfold = unfold
         self._processes = Processes(settings, background)
         self._posts: OrderedDict[str, tuple[float, Post]] = OrderedDict()
         self._flight: SingleFlight[str, Post] = SingleFlight(background, "extract")
+        self.asked = 0  # posts that were asked for
+        self.misses = 0  # of these, those that had to be read
+        self.outcomes: Counter[str] = Counter()  # of pages read: ok, an error's code, or left by all
+        self.spent_s = 0.0  # on those
+
+    @property
+    def hits(self) -> int:
+        """Posts that were known, or being read for others, when they were asked for."""
+        return self.asked - self.misses
+
+    @property
+    def pids(self) -> list[int]:
+        """The extractor processes that run."""
+        return self._processes.pids
 
     def start(self) -> None:
         """Starts the extractor processes, without waiting until they have loaded."""
@@ -63,7 +88,13 @@ class Extractor:
         address = await self._address(text)
         post_id = address.post_id
         assert post_id is not None
-        post = self._kept(post_id) or await self._flight.run(post_id, lambda: self._extract(address))
+
+        def missed() -> Coroutine[Any, Any, Post]:
+            self.misses += 1
+            return self._extract(address)
+
+        self.asked += 1
+        post = self._kept(post_id) or await self._flight.run(post_id, missed)
         if (post.duration_s or 0) > self._settings.video_duration_max:
             raise VideoTooLong(f"The post is longer than {self._settings.video_duration_max:g} seconds.")
         return post
@@ -112,6 +143,24 @@ class Extractor:
         return post
 
     async def _read(self, address: Address) -> Post:
+        """Reads the page, and counts what came of it."""
+        outcome, began = "left", time.monotonic()
+        try:
+            with self._tracing.span("extraction"):
+                post = await self._through(address)
+            outcome = "ok"
+        except GatewayError as error:
+            outcome = error.code
+            raise
+        except Exception:
+            outcome = errors.Internal.code
+            raise
+        finally:
+            self.outcomes[outcome] += 1
+            self.spent_s += time.monotonic() - began
+        return post
+
+    async def _through(self, address: Address) -> Post:
         """Reads the page, through another exit where one does not get it, as long as there is time."""
         assert address.post_id is not None
         left_s, failure = self._settings.extract_s, None

@@ -11,6 +11,7 @@ from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
 from gateway.web.media import media
+from gateway.web.metrics import metrics
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
@@ -57,6 +58,7 @@ ROUTES = (
     Route("GET", "/v1/models/{model}", openai.model, OPENAI),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
+    Route("GET", "/metrics", metrics),
     Route("GET", "/", status.root),
 )
 
