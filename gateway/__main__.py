@@ -1,8 +1,9 @@
-"""The command line: `python -m gateway serve`, and what is done to models, the database, codes and keys."""
+"""The command line: `serve`, `check`, and what is done to models, the database, codes and keys."""
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,8 +14,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from gateway import log
+from gateway import __version__, log
+from gateway.check.finding import exit_code
+from gateway.cloudlog import CloudLog
 from gateway.errors import BadRequest, GatewayError, NotFound, Unprotected
+from gateway.sentry import Sentry
 from gateway.settings import Settings
 
 if TYPE_CHECKING:  # the store takes a while to load
@@ -46,10 +50,39 @@ def main() -> None:
 def serve() -> None:
     """Run the gateway; every setting is an environment variable (docs/settings.md)."""
     settings = _settings()
-    log.configure(settings.log_level)
     from gateway.web.server import serve
 
-    _run(serve(settings))
+    with _told(settings):
+        _run(serve(settings))
+
+
+@app.command()
+def check(
+    server: Annotated[str | None, typer.Option(help="A gateway that runs; else one is started here.")] = None,
+    key: Annotated[str | None, typer.Option(help="Whose eyes to see it with; the admin's see most.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A post to try; without one the site is left alone.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Walk through a gateway and tell what works, what does not, and what to do about it.
+
+    Exit code 0: all that was tried works. 1: something does not. 2: nothing could be tried.
+    """
+    settings = _settings()
+    log.configure("error")  # the findings say the rest
+    from gateway.check import report, run
+
+    try:
+        work = run.there(server, key, url) if server is not None else run.here(settings, url)
+        address, findings = _run(work)
+    except typer.Exit:
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(report.document(address, findings))
+    else:
+        report.show(address, findings)
+    raise typer.Exit(exit_code(findings))
 
 
 @model.command()
@@ -316,6 +349,29 @@ def _with_accounts(work: "Callable[[Accounts], Coroutine[Any, Any, T]]") -> T:
     return found
 
 
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """The log on standard error, and where else it and errors are to be told."""
+    with ExitStack() as closing:
+        sentry = cloud = None
+        with _plainly():
+            if settings.sentry_dsn is not None:
+                sentry = Sentry(settings.sentry_dsn.get_secret_value(), version=__version__)
+                closing.callback(sentry.close)
+            if settings.gcp_project_id is not None:
+                cloud = CloudLog(
+                    settings.gcp_project_id, settings.gcp_log_name, settings.google_application_credentials
+                )
+                closing.callback(cloud.close)
+        log.configure(
+            settings.log_level,
+            severity=cloud is not None,
+            on_failure=sentry.tell if sentry is not None else None,
+            on_line=cloud.tell if cloud is not None else None,
+        )
+        yield
+
+
 def _settings() -> Settings:
     try:
         return Settings()
@@ -333,9 +389,15 @@ def _run(work: Any) -> Any:
         factory: Any = uvloop.new_event_loop
     except ImportError:
         factory = asyncio.new_event_loop
+    with _plainly(), asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What fails for a foreseen reason ends the command with a line that says so."""
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(work)
+        yield
     except Unprotected as error:
         print(error.message, file=sys.stderr)
         raise typer.Exit(2) from None

@@ -291,6 +291,13 @@ class SchemaMismatch(GatewayError):
     text = "The tables of the database are not those of this version."
 
 
+class NotSetUp(GatewayError):
+    """At start: a setting needs a package, a file or an address that is not there."""
+
+    code, status = "NOT_SET_UP", 503
+    text = "A setting of this server needs something that is not there."
+
+
 class MediaUndecodable(GatewayError):
     code, status = "MEDIA_UNDECODABLE", 422
     text = "The media has no sound that can be decoded."
@@ -318,12 +325,6 @@ class ModelUnavailable(GatewayError):
 class ThumbnailAnalysisFailed(GatewayError):
     code, status = "THUMBNAIL_ANALYSIS_FAILED", 502
     text = "The thumbnail was not analysed."
-
-
-class CannotStart(GatewayError):
-    """At start and on the command line: what the settings ask for is not there."""
-
-    text = "The settings ask for what is not there."
 
 
 def by_code(code: str, detail: str | None = None) -> GatewayError:

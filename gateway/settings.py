@@ -83,6 +83,29 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias=_also("LOG_LEVEL", "LOG_LEVEL"), description="Least level that is logged."
     )
+    enable_metrics: bool = Field(
+        True, validation_alias=_also("ENABLE_METRICS", "ENABLE_METRICS"),
+        description="Tell metrics at /metrics: with the admin key, or without one on this machine.",
+    )  # fmt: skip
+    otlp_endpoint: str | None = Field(
+        None, validation_alias=_also("OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Address of a collector of traces that speaks OTLP over HTTP.",
+    )  # fmt: skip
+    sentry_dsn: SecretStr | None = Field(
+        None, validation_alias=_also("SENTRY_DSN", "SENTRY_DSN"),
+        description="Where errors that nobody foresaw are told.",
+    )  # fmt: skip
+    gcp_project_id: str | None = Field(
+        None, validation_alias=_also("GCP_PROJECT_ID", "GCP_PROJECT_ID"),
+        description="Project of Google Cloud that gets the log too.",
+    )  # fmt: skip
+    gcp_log_name: str = Field(
+        "clipwire", validation_alias=_also("GCP_LOG_NAME", "GCP_LOG_NAME"), description="Its name there."
+    )
+    google_application_credentials: Path | None = Field(
+        None, validation_alias=_also("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"),
+        description="File with the credentials for it; else as the machine has them.",
+    )  # fmt: skip
     body_bytes_max: int = Field(65_536, ge=1024, description="Largest JSON request body.")
     client_stall_s: float = Field(
         120, gt=0, description="A client that takes no byte for so long is disconnected."
@@ -358,6 +381,15 @@ class Settings(BaseSettings):
             )
         if find_spec("redis") is None:
             raise ValueError("the package for it is missing: pip install clipwire[redis]")
+        return url
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("the address is not http://host:port, as of an OTLP collector")
         return url
 
     @field_validator("cookies_file")

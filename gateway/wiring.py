@@ -1,6 +1,7 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from gateway import secret
+from gateway import __version__, secret
 from gateway.errors import (
     AudioTooLong,
     Busy,
@@ -29,6 +30,7 @@ from gateway.errors import (
     UpstreamTimeout,
     VideoTooLong,
 )
+from gateway.lag import Lag
 from gateway.media import links
 from gateway.media.audio import Decoders
 from gateway.media.canary import Canary
@@ -48,6 +50,7 @@ from gateway.media.spools import Fill, Spools
 from gateway.media.uploads import Uploads
 from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.speech import models
 from gateway.speech.pool import LocalPool
@@ -71,6 +74,7 @@ from gateway.store.usage import Usage
 from gateway.store.withdrawal import Withdrawal
 from gateway.store.writer import Ended, Writer
 from gateway.tasks import Background
+from gateway.tracing import Tracing
 from gateway.vision.analysis import Analysis
 from gateway.vision.analyst import Analyst
 from gateway.vision.client import Client
@@ -99,10 +103,14 @@ class Gateway:
         self.secret = (
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
         )
+        self.began = time.monotonic()
+        self.metrics = Metrics()
+        self.lag = Lag()
+        self.tracing = Tracing(settings.otlp_endpoint, version=__version__)
         self.background = Background()
         self.exits = Exits(settings.proxy_url)
         self.dial = Dial(settings, self.exits)
-        self.upstreams = Upstreams(settings, self.dial)
+        self.upstreams = Upstreams(settings, self.dial, tracing=self.tracing)
         self.redis = redis.of(settings)
         self.limits = Limits(self.redis)
         self.seen = Seen(self.redis)
@@ -112,10 +120,15 @@ class Gateway:
             ttl_s_max=settings.cache_ttl_s if settings.cache_enabled else 0,
         )
         self.extractor = Extractor(
-            settings, self.background, self.exits, self.dial.unfold, self._shelf(settings)
+            settings,
+            self.background,
+            self.exits,
+            self.dial.unfold,
+            self._shelf(settings),
+            tracing=self.tracing,
         )
         self.canary = Canary(settings.canary_url, self.extractor, self.exits)
-        self.decoders = Decoders(self.background)
+        self.decoders = Decoders(self.background, tracing=self.tracing)
         self.remuxes = Remuxes()
         self.spools = Spools(
             settings.data_dir / "spools",
@@ -135,7 +148,7 @@ class Gateway:
         self.archive = Archive(self.database)
         self.search = Search(self.database)
         self.writer = Writer(self.database, self.archive)
-        self.pool = LocalPool(settings)
+        self.pool = LocalPool(settings, tracing=self.tracing)
         self.codes = Codes(self.database)
         self.holds = Holds(self.database, lease_s=settings.lease_s)
         process = self.spools.name
@@ -336,8 +349,7 @@ class Gateway:
     @asynccontextmanager
     async def upload(self, key: Hashable, fill: Fill) -> AsyncIterator[Spool]:
         """A caller's own media as a spool; they are kept no longer than somebody reads them."""
-        async with self.spools.open(("upload", key), fill) as spool:
-            spool.passing = True
+        async with self.spools.open(("upload", key), fill, passing=True) as spool:
             yield spool
 
     def uploaded(self, key: Hashable, fill: Fill, options: Options, *, owner: str = ANYONE) -> Transcript:
@@ -591,7 +603,7 @@ class Gateway:
 
 
 def _analyst(settings: Settings, background: Background, cache: Cache) -> Analyst | None:
-    """Who looks at thumbnails, where there is a key for it. Raises CannotStart."""
+    """Who looks at thumbnails, where there is a key for it. Raises NotSetUp."""
     if settings.openai_api_key is None:
         return None
     client = Client(
@@ -649,6 +661,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     gateway = Gateway(settings)
     async with AsyncExitStack() as closing:
+        closing.push_async_callback(asyncio.to_thread, gateway.tracing.close)
         closing.push_async_callback(gateway.database.close)
         gateway.database.ready = False
         with suppress(StoreUnavailable):  # which the log has
@@ -687,6 +700,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")
         gateway.background.start(_watching(gateway), "canary")
+        gateway.background.start(gateway.lag.run(), "lag")
         yield gateway
 
 

@@ -12,14 +12,12 @@ import pytest
 import yaml
 
 from gateway.settings import Settings
-from tests.test_docs import COMING, ROOT, environment_names, fenced, rows
+from tests.test_docs import ROOT, environment_names, fenced, rows
 
 FOLDER = ROOT / "docs/deploy"
 INDEX = (FOLDER / "README.md").read_text("utf-8")
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
-SETTINGS = {
-    one for name, field in Settings.model_fields.items() for one in environment_names(name, field)
-} | COMING
+SETTINGS = {one for name, field in Settings.model_fields.items() for one in environment_names(name, field)}
 # what a page's platform, an image or a library reads, and the gateway does not
 OTHERS = {
     "HOME", "MODEL", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "PYTHONDONTWRITEBYTECODE",
@@ -110,7 +108,7 @@ def test_what_is_set_fits_the_settings(page: Path, monkeypatch: pytest.MonkeyPat
     told = re.findall(r"\b([A-Z_]+[A-Z])=([\w./:-]+)", text)
     told += re.findall(r"- key: (\w+)\n\s+value: \"([^\"]*)\"", text)
     for key, value in told:
-        if key in SETTINGS - COMING and value != "...":
+        if key in SETTINGS and value != "...":
             monkeypatch.setenv(key, value)
     Settings(_env_file=None)  # type: ignore[call-arg]
 

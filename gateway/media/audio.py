@@ -24,6 +24,7 @@ from gateway.media.samples import (
 )
 from gateway.media.spool import Spool
 from gateway.tasks import Background
+from gateway.tracing import OFF, Tracing
 
 __all__ = ["RATE", "Decoders"]
 
@@ -40,7 +41,8 @@ log = structlog.get_logger()
 class Decoders:
     """Decoder processes, forked by a nursery when a spool is to be heard."""
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self, background: Background, *, tracing: Tracing = OFF) -> None:
+        self._tracing = tracing
         self._nursery = Nursery("gateway.media.decoder", background)
         self.running: set[Child] = set()  # at work on a spool
 
@@ -63,6 +65,7 @@ class Decoders:
         cpu_s = int(CPU_S + CPU_SHARE * (LONG_S if seconds_max is None else seconds_max))
         async with self._nursery.child() as child:
             self.running.add(child)
+            span = self._tracing.begin("decode")
             telling = asyncio.get_running_loop().create_task(_tell(child, spool, cpu_s), name="decoder told")
             try:
                 while (data := await _heard(child, spool)) is not None:
@@ -72,6 +75,7 @@ class Decoders:
                             raise VideoTooLong(f"The sound is longer than {seconds_max:g} seconds.")
                     yield data
             finally:
+                span.end()
                 child.kill()
                 self.running.discard(child)
                 telling.cancel()

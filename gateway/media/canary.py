@@ -54,6 +54,11 @@ class Canary:
             tell("the canary finds the site", state=state, code=code, before=self._state)
         self._state, self._code = state, code
 
+    @property
+    def state(self) -> State:
+        """What the last look found."""
+        return self._state
+
     def report(self) -> dict[str, object]:
         """What the last look found, and the exits as they are now."""
         return {"state": self._state, "code": self._code, "at": self._at, "exits": self._exits.report()}

@@ -6,8 +6,9 @@ is a shelf; a failure is told and not kept.
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -26,6 +27,7 @@ from gateway.media.processes import Processes
 from gateway.media.shelf import Kept, Shelf
 from gateway.settings import Settings
 from gateway.tasks import Background, SingleFlight
+from gateway.tracing import OFF, Tracing
 
 POSTS_KEPT_MAX = 4096  # a post is some 5 KB
 EXPIRY_MARGIN_S = 30  # a link this close to its end may be refused before it is used
@@ -48,14 +50,31 @@ class Extractor:
         exits: Exits,
         unfold: Unfold,
         shelf: Shelf | None = None,  # None: no other gateway's posts
+        *,
+        tracing: Tracing = OFF,
     ) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._exits = exits
         self._unfold = unfold
         self._processes = Processes(settings, background)
         self._shelf = shelf
         self._posts: OrderedDict[str, Kept] = OrderedDict()
         self._flight: SingleFlight[str, Post] = SingleFlight(background, "extract")
+        self.asked = 0  # posts that were asked for
+        self.misses = 0  # of these, those that had to be read
+        self.outcomes: Counter[str] = Counter()  # of pages read: ok, an error's code, or left by all
+        self.spent_s = 0.0  # on those
+
+    @property
+    def hits(self) -> int:
+        """Posts that were known, or being read for others, when they were asked for."""
+        return self.asked - self.misses
+
+    @property
+    def pids(self) -> list[int]:
+        """The extractor processes that run."""
+        return self._processes.pids
 
     def start(self) -> None:
         """Starts the extractor processes, without waiting until they have loaded."""
@@ -73,7 +92,13 @@ class Extractor:
         address = await self._address(text)
         post_id = address.post_id
         assert post_id is not None
-        post = self._kept(post_id) or await self._flight.run(post_id, lambda: self._extract(address))
+
+        def missed() -> Coroutine[Any, Any, Post]:
+            self.misses += 1
+            return self._extract(address)
+
+        self.asked += 1
+        post = self._kept(post_id) or await self._flight.run(post_id, missed)
         if (post.duration_s or 0) > self._settings.video_duration_max:
             raise VideoTooLong(f"The post is longer than {self._settings.video_duration_max:g} seconds.")
         return post
@@ -140,6 +165,24 @@ class Extractor:
         return Kept(post, good_until)
 
     async def _read(self, address: Address) -> Post:
+        """Reads the page, and counts what came of it."""
+        outcome, began = "left", time.monotonic()
+        try:
+            with self._tracing.span("extraction"):
+                post = await self._through(address)
+            outcome = "ok"
+        except GatewayError as error:
+            outcome = error.code
+            raise
+        except Exception:
+            outcome = errors.Internal.code
+            raise
+        finally:
+            self.outcomes[outcome] += 1
+            self.spent_s += time.monotonic() - began
+        return post
+
+    async def _through(self, address: Address) -> Post:
         """Reads the page, through another exit where one does not get it, as long as there is time."""
         assert address.post_id is not None
         left_s, failure = self._settings.extract_s, None

@@ -49,6 +49,11 @@ class Processes:
     async def close(self) -> None:
         await asyncio.gather(*(process.end() for process in self._all))
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [pid for process in self._all if (pid := process.pid) is not None]
+
     async def ask(self, ask: tiktok.Ask, within_s: float) -> Post:
         """The post. Raises what the process says, UpstreamTimeout, Busy, ExtractionFailed."""
         for _ in range(TRIES_MAX):
@@ -165,6 +170,12 @@ class _Process:
             line = await _line(await asyncio.shield(self._starting))
             self._version = msgspec.json.decode(line, type=tiktok.Loaded).version
         return self._version
+
+    @property
+    def pid(self) -> int | None:
+        """None while it starts, and once it has ended."""
+        child = self._child()
+        return child.pid if child is not None and child.returncode is None else None
 
     def kill(self) -> None:
         if (child := self._child()) is not None and child.returncode is None:

@@ -47,6 +47,8 @@ class Spools:
         self._bytes_max = bytes_max
         self._keep_s = keep_s
         self._bytes = 0
+        self.hits = 0  # parts that were there when they were wanted
+        self.misses = 0
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently wanted first
         folder.mkdir(parents=True, exist_ok=True)
         with _sweeping(folder):  # nobody sweeps a folder that is made and not yet held
@@ -57,12 +59,17 @@ class Spools:
         self._made = 0
 
     @asynccontextmanager
-    async def open(self, key: Hashable, fill: Fill) -> AsyncIterator[Spool]:
+    async def open(self, key: Hashable, fill: Fill, *, passing: bool = False) -> AsyncIterator[Spool]:
         """The spool of `key`: the one there is, or a new one that `fill` writes.
 
-        While anybody has it open it is filled and kept; the last to leave a growing one ends it.
+        While anybody has it open it is filled and kept; the last to leave a growing one ends it. One
+        that is `passing` is not kept, and no hit or miss.
         """
-        entry = self._there(key) or self._add(key, fill)
+        entry = self._there(key)
+        if not passing:
+            self.hits, self.misses = self.hits + (entry is not None), self.misses + (entry is None)
+        entry = entry or self._add(key, fill)
+        entry.spool.passing |= passing
         try:
             entry.spool.wake_file()
         except OSError as error:
@@ -75,6 +82,15 @@ class Spools:
                 entry.wanted_at = time.monotonic()
                 if entry.filling.waiters == 1:  # us, the last
                     self._left(key, entry)
+
+    def __len__(self) -> int:
+        """Spools in the index."""
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        """Disk that is counted."""
+        return self._bytes
 
     def kept(self, key: Hashable) -> Spool | None:
         """The spool that `open` would give now without filling a new one, if there is one."""

@@ -21,6 +21,7 @@ from gateway.media.post import Source, Wanted
 from gateway.media.spool import Spool
 from gateway.media.turns import Turns
 from gateway.settings import Settings
+from gateway.tracing import OFF, Tracing
 from gateway.wire import ranges
 
 WAITING_MAX = 4096  # reads that wait for their turn; each is a request's part
@@ -48,9 +49,10 @@ class Changed(UpstreamFailed):
 class Upstreams:
     """Reads from the site; `origin_reads_max` at once, as a spool takes bytes as fast as they come."""
 
-    def __init__(self, settings: Settings, dial: Dial) -> None:
+    def __init__(self, settings: Settings, dial: Dial, *, tracing: Tracing = OFF) -> None:
         self._settings = settings
         self._dial = dial
+        self._tracing = tracing
         self._turns = Turns(settings.origin_reads_max, waiting_max=WAITING_MAX, wait_s=WAITING_S)
 
     async def fill(self, spool: Spool, wanted: Wanted, again: Again) -> None:
@@ -59,12 +61,15 @@ class Upstreams:
         Raises UpstreamFailed, UpstreamTimeout, ProxyFailed, what `again` raises and what the spool raises.
         """
         bytes_max = min(self._settings.part_bytes_max, wanted.bytes_max or sys.maxsize)
-        async with self._turns.one():
-            try:
-                async with asyncio.timeout(self._settings.part_s):
-                    await _Read(spool, self._dial, bytes_max).run(wanted, again)
-            except TimeoutError:
-                raise UpstreamTimeout("The site sent the media too slowly.") from None
+        with self._tracing.span("origin read") as span:
+            async with self._turns.one():
+                try:
+                    async with asyncio.timeout(self._settings.part_s):
+                        await _Read(spool, self._dial, bytes_max).run(wanted, again)
+                except TimeoutError:
+                    raise UpstreamTimeout("The site sent the media too slowly.") from None
+                finally:
+                    span.say(bytes=spool.size)
 
 
 class _Read:

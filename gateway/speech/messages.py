@@ -30,6 +30,7 @@ class Job(msgspec.Struct, frozen=True):
     marks: tuple[tuple[int, int], ...]
     options: Options
     before: str | None = None  # the language heard in the sound before; it may have changed since
+    trace: dict[str, str] | None = None  # the span that the work is below, where traces are told
 
 
 class Recognised(msgspec.Struct, frozen=True):

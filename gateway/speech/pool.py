@@ -8,6 +8,7 @@ has loaded.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import structlog
 from gateway.errors import Busy, ModelUnavailable
 from gateway.settings import Settings
 from gateway.speech import context
+from gateway.speech.cost import Cost
 from gateway.speech.messages import Options, Recognised
 from gateway.speech.pace import Pace
 from gateway.speech.process import NotBegun, Worker, WorkerDied
@@ -23,6 +25,7 @@ from gateway.speech.queue import Queue, Waiting
 from gateway.speech.windows import Window
 from gateway.speech.wish import HeardLanguage, Wish
 from gateway.speech.working import GivenUp, Working
+from gateway.tracing import OFF, Tracing
 
 log = structlog.get_logger()
 
@@ -34,8 +37,9 @@ _RETRY_S = (1.0, 5.0, 15.0)  # between starts of a worker that does not come up
 class LocalPool:
     """Worker processes on this machine."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tracing: Tracing = OFF) -> None:
         self._settings = settings
+        self._tracing = tracing
         self._queue: Queue[Wish] = Queue()
         self._more = asyncio.Event()  # something was queued
         self._slots: list[asyncio.Task[None]] = []
@@ -45,6 +49,10 @@ class LocalPool:
         self._folder = Path()
         self._name = ""
         self._pace = Pace()
+        self.windows = 0  # that were recognised
+        self.sound_s = 0.0  # in them
+        self.worked_s = 0.0  # of workers, whatever came of it
+        self.restarts: Counter[str] = Counter()  # of workers that were replaced: lost, freed, worn
 
     @property
     def ready(self) -> bool:
@@ -121,8 +129,9 @@ class LocalPool:
         *,
         before: str | None = None,
         heard: HeardLanguage | None = None,
+        cost: Cost | None = None,
     ) -> Recognised:
-        """What is said in a window. `heard` is told the language as soon as it is known.
+        """What is said in a window. `heard` is told the language as soon as it is known, `cost` the work.
 
         Where `before`, the language of the sound so far, makes bad text, another one is listened for.
 
@@ -130,7 +139,7 @@ class LocalPool:
         """
         if len(self._queue) >= _WAITING_PER_TRANSCRIPT * (self._settings.transcripts_max + self.workers):
             raise Busy
-        wish = Wish(window, options, before, heard)
+        wish = Wish(window, options, before, heard, cost, self._tracing.here())
         context_s = context.seconds(self._name, window.seconds, self._settings.encoder_silence_s)
         waiting = Waiting(
             wish,
@@ -198,6 +207,7 @@ class LocalPool:
                 if successor is None and worker.worn:
                     successor = asyncio.create_task(self._successor(), name="speech worker's successor")
                 if successor is not None and successor.done():
+                    self.restarts["worn"] += 1
                     log.info(
                         "speech worker replaced",
                         pid=worker.pid,
@@ -215,6 +225,7 @@ class LocalPool:
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 more.cancel()
             else:
+                self.restarts["lost"] += 1
                 log.warning("idle speech worker lost", pid=worker.pid)
         finally:
             ended.cancel()
@@ -233,13 +244,17 @@ class LocalPool:
             expected_s=None if speed is None else seconds / speed,
         )
         began = time.monotonic()
+        for waiting in batch:
+            waiting.item.taken(began)
         try:
             await working.run()
         except GivenUp:
+            self.restarts["freed"] += 1
             log.info("speech worker freed", pid=worker.pid)
             self._freed.add(worker)
             return False
         except WorkerDied as failure:
+            self.restarts["lost"] += 1
             log.warning("speech worker lost", pid=worker.pid, failure=str(failure))
             for waiting in reversed(batch):
                 self._again(waiting, tried=not isinstance(failure, NotBegun))
@@ -248,7 +263,14 @@ class LocalPool:
             for waiting in batch:
                 waiting.item.fail()
             raise
-        self._pace.add(seconds, time.monotonic() - began)
+        finally:
+            worked_s = time.monotonic() - began
+            self.worked_s += worked_s
+            for waiting in batch:
+                waiting.item.worked(worked_s * waiting.seconds / seconds)
+        self.windows += len(batch)
+        self.sound_s += seconds
+        self._pace.add(seconds, worked_s)
         return True
 
     def _again(self, waiting: "Waiting[Wish]", *, tried: bool) -> None:

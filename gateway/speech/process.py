@@ -60,6 +60,7 @@ class Worker:
             "--threads", str(settings.worker_threads),
             "--beam-size", str(settings.beam_size),
             *(("--encoder-silence", str(silence_s)) if (silence_s := settings.encoder_silence_s) else ()),
+            *(("--traces", settings.otlp_endpoint) if settings.otlp_endpoint else ()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=_environment(settings),

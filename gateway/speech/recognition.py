@@ -62,7 +62,9 @@ class Recognition:
             before = None if window.first else await asyncio.shield(language)
             if self._options.language is not None:
                 before = None  # the caller knows
-            answer = await self._pool.recognise(log.id, window, self._options, before=before, heard=heard)
+            answer = await self._pool.recognise(
+                log.id, window, self._options, before=before, heard=heard, cost=log.cost
+            )
         except GatewayError as failure:
             return failure
         return [_moved(segment, window.start / RATE) for segment in answer.segments]

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from gateway.errors import Busy, Cancelled, GatewayError, Internal
+from gateway.speech.cost import Cost
 from gateway.speech.messages import Options
 from gateway.tasks import Background, Shared
 from gateway.wire.events import (
@@ -73,6 +74,8 @@ class Transcript:
         self.owners: list[str] = []  # who asked for it, the first first
         self.followed = False  # whether its words are another transcript's
         self.media_sha256: str | None = None  # once the media are whole
+        self.media_bytes = 0  # that had arrived at its end
+        self.cost = Cost()
         self.created_at = datetime.now(UTC)
         self.ended_at: datetime | None = None
         self.read = False  # whether its words were handed to somebody by its id
@@ -216,6 +219,11 @@ class Transcript:
         return last.duration if isinstance(last, End) else self.reached_s
 
     @property
+    def ran_ms(self) -> int:
+        """How long ago it began, in milliseconds."""
+        return round((time.monotonic() - self._started) * 1000)
+
+    @property
     def events(self) -> tuple[Logged, ...]:
         """The log so far."""
         return tuple(self._log)
@@ -284,7 +292,7 @@ class Transcript:
                 segments=len(self._segments),
                 duration=round(ending.duration, 3),
                 text_sha256=hashlib.sha256(text_of(self._segments).encode()).hexdigest(),
-                elapsed_ms=round((time.monotonic() - self._started) * 1000),
+                elapsed_ms=self.ran_ms,
                 speech=ending.speech,
                 reasons=ending.reasons,
             )

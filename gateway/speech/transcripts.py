@@ -5,8 +5,11 @@ Always: at most one transcript per sound and options runs, and no more of them t
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+
+import structlog
 
 from gateway.errors import BadRequest, Busy, GatewayError, NotReady
 from gateway.settings import Settings
@@ -20,7 +23,9 @@ from gateway.speech.sound import Sound
 from gateway.speech.transcript import Ending, Origin, Settle, Transcript, Work
 from gateway.speech.vad import Detector
 from gateway.tasks import Background
-from gateway.wire.events import Progress
+from gateway.wire.events import End, Failed, Info, Progress
+
+log = structlog.get_logger()
 
 __all__ = ["Options", "Origin", "Sound", "Transcript", "Transcripts"]
 
@@ -51,6 +56,7 @@ class Transcripts:
         self._thread = ThreadPoolExecutor(1, "voice detector")  # 900 x real time: enough for all
         self._kept = Kept(bytes_max=settings.transcript_bytes_max, keep_s=settings.transcript_s)
         self._running: dict[str, tuple[Transcript, float | None]] = {}
+        self.ends: Counter[str] = Counter()  # of those that ended: ok, an error's code, or left by all
         self._places: set[Place] = set()  # promised to uploads whose transcripts have not begun
 
     def __len__(self) -> int:
@@ -193,15 +199,44 @@ class Transcripts:
         self._kept.add(transcript, name)
         if placed:
             self._running[transcript.id] = (transcript, duration)
-        transcript.start(work, self._background).add_done_callback(lambda task: self._ended(transcript, task))
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if sound is not None:
+                transcript.media_bytes, _ = sound.arrived()
+            self._ended(transcript, task)
+
+        # the log lines of both have the request id of who began it
+        transcript.start(work, self._background).add_done_callback(ended)
         return transcript
 
     def _ended(self, transcript: Transcript, task: "asyncio.Task[None]") -> None:
         self._running.pop(transcript.id, None)
         stopped = task.cancelled() and not transcript.cancelled
+        self._log(transcript, "left" if stopped else end_of(transcript))
         self._kept.ended(transcript, stopped=stopped)
         if not transcript.settled:
             (self._left if stopped else self._came_to_end)(transcript)
+
+    def _log(self, transcript: Transcript, end: str) -> None:
+        """One line for each, with what it cost: no text, and no address but the post's number."""
+        self.ends[end] += 1
+        first, last, cost = transcript.events[0], transcript.events[-1], transcript.cost
+        info = first if isinstance(first, Info) else None
+        log.info(
+            "transcript",
+            id=transcript.id,
+            post=transcript.origin.post_id,
+            source=info.source if info else None,
+            model=info.model if info else None,
+            language=info.language if info else None,
+            bytes=transcript.media_bytes,
+            audio_s=last.duration if isinstance(last, End) else round(transcript.reached_s, 3),
+            windows=cost.windows,
+            queue_s=round(cost.waited_s, 3),
+            worker_s=round(cost.worked_s, 3),
+            ms=transcript.ran_ms,
+            end=end,
+        )
 
     async def _once(
         self,
@@ -250,6 +285,12 @@ class Transcripts:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""
         share = _AHEAD_PER_WORKER * self._pool.workers // max(1, len(self))
         return max(_AHEAD_LEAST, share)
+
+
+def end_of(transcript: Transcript) -> str:
+    """How one that is over ended: ok, or an error's code. Pure."""
+    last = transcript.events[-1]
+    return last.code if isinstance(last, Failed) else "ok"
 
 
 class Place:

@@ -13,7 +13,9 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
+from gateway import __version__
 from gateway.speech.messages import HEAD, Answer, Batch, Crashed, FromWorker, Heard, Ready, framed, to_worker
+from gateway.tracing import Tracing
 
 
 def main() -> None:
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--beam-size", type=int, required=True)
     parser.add_argument("--encoder-silence", type=float)
+    parser.add_argument("--traces")
     wish = parser.parse_args()
 
     _step_back()
@@ -46,10 +49,13 @@ def main() -> None:
             wish.folder, compute_type=wish.compute_type, threads=wish.threads, beam_size=wish.beam_size
         )
         rounds = Rounds(model, name=wish.name, silence_s=wish.encoder_silence)
+        tracing = Tracing(wish.traces, version=__version__, process="speech worker")
         say(Ready())
         while True:
             batch = batches.get()
+            spans = [tracing.begin("window", of=job.trace) for job in batch.jobs]
             for job, recognised in rounds.recognise(batch.jobs, lambda *heard: say(Heard(*heard))):
+                spans[job].end()
                 say(Answer(job, recognised))
     except BrokenPipeError:
         os._exit(0)

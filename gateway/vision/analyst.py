@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from gateway.errors import BadRequest, CannotStart, GatewayError, ThumbnailAnalysisFailed
+from gateway.errors import BadRequest, GatewayError, NotSetUp, ThumbnailAnalysisFailed
 from gateway.settings import Settings
 from gateway.tasks import Background, SingleFlight
 from gateway.vision import picture
@@ -75,7 +75,7 @@ class Analyst:
         self._wordings = wordings()
         self._language = settings.analysis_language
         if self._language not in self._wordings:
-            raise CannotStart(f"DEFAULT_ANALYSIS_LANGUAGE is one of {', '.join(self._wordings)}.")
+            raise NotSetUp(f"DEFAULT_ANALYSIS_LANGUAGE is one of {', '.join(self._wordings)}.")
         self._deadline_s = settings.vision_s
         self._turns = asyncio.Semaphore(settings.vision_parallel)
         self._room = settings.vision_parallel * (1 + WAITING_MAX)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from gateway.errors import CannotStart, ThumbnailAnalysisFailed
+from gateway.errors import NotSetUp, ThumbnailAnalysisFailed
 from gateway.vision.analysis import schema
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class Client:
 
     def __init__(self, *, key: str, base_url: str | None, model: str, call_s: float) -> None:
         if importlib.util.find_spec("openai") is None:
-            raise CannotStart(
-                "OPENAI_API_KEY is set and its package is missing: pip install clipwire[vision]"
-            )
+            raise NotSetUp("OPENAI_API_KEY is set and its package is missing: pip install clipwire[vision]")
         self.model = model
         self.usage = Usage()
         self.well = True  # whether the API was there when it was last needed, and let us in

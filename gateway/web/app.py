@@ -13,6 +13,7 @@ from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
 from gateway.web.media import media
+from gateway.web.metrics import metrics
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
@@ -61,6 +62,7 @@ ROUTES = (
     Route("GET", "/v1/models/{model}", openai.model, OPENAI, scope="transcribe"),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
+    Route("GET", "/metrics", metrics),
     Route("GET", "/", status.root),
 )
 

@@ -12,6 +12,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -57,6 +58,7 @@ async def caller(request: web.Request) -> Caller:
     found = request.get(CALLER)
     if found is None:
         found = request[CALLER] = await _caller(request)
+        structlog.contextvars.bind_contextvars(account=found.account.name)  # the log of what he begins too
     return found
 
 

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import msgspec
@@ -19,6 +19,8 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from gateway.errors import BodyTooLarge, Busy, GatewayError, Internal, MethodNotAllowed, NotFound, OutOfRange
+from gateway.tracing import Span
+from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.wire import ranges
 
@@ -30,6 +32,8 @@ END = web.RequestKey("end", str)  # how a stream ended, where the status does no
 ID = web.RequestKey("request_id", str)
 SENT = web.RequestKey("sent", int)  # bytes of a stream's body, framing included
 WAITING = web.RequestKey("waiting", bool)  # whether the client sends its body only once it is told to
+
+OTHER = "other"  # what metrics call a path of no route: whatever callers think of
 
 log = structlog.get_logger()
 
@@ -54,6 +58,21 @@ class Requests:
             del self._open[id(request)]
             if not self._open:
                 self._none.set()
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def streams(self) -> int:
+        """How many are being streamed to."""
+        heads = (request.get(HEAD) for request in self._open.values())
+        return sum(head is not None and not isinstance(head, web.Response) for head in heads)
+
+    @property
+    def sending_bytes(self) -> int:
+        """What open streams have sent so far."""
+        return sum(request.get(SENT, 0) for request in self._open.values())
 
     def break_off(self) -> None:
         """Breaks every stream, before aiohttp would end it as if it were whole; none begins any more."""
@@ -90,9 +109,11 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        with request.app[OPEN].one(request):
+        with request.app[OPEN].one(request), _traced(request) as span:
             _bound(request)
-            return await answered(request, handler)
+            response = await answered(request, handler)
+            span.say(status=response.status)
+            return response
 
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request[ID] = secrets.token_hex(8)
@@ -130,27 +151,42 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
                 response = _answer(dialect, failure, request_id, error)
             return response
         finally:
+            seconds = time.monotonic() - began
+            status = response.status if response is not None else None
+            sent = body_bytes(request, response)
+            route = _route(request)
+            request.app[GATEWAY].metrics.request(
+                OTHER if route is None else f"{request.method} {route}",
+                dialect.name,
+                str(status or "none"),
+                seconds=seconds,
+                sent_bytes=sent,
+            )
+            caller = request.get(CALLER)
             log.info(
                 "request",
                 method=request.method,
-                path=_logged(request),
+                path=request.path if route is None else route,
                 dialect=dialect.name,
-                status=response.status if response is not None else None,
-                bytes=body_bytes(request, response),
-                ms=round((time.monotonic() - began) * 1000),
+                account=caller.account.name if caller is not None else None,
+                address=caller.address if caller is not None else request.remote,
+                status=status,
+                bytes=sent,
+                ms=round(seconds * 1000),
                 end=end,
             )
-            structlog.contextvars.unbind_contextvars("request_id")
+            structlog.contextvars.unbind_contextvars("request_id", "account")
 
     return middleware
 
 
 def body_bytes(request: web.Request, response: web.StreamResponse | None) -> int:
-    """Bytes of the answer's body: of a stream those that were sent, of another those that will be."""
-    sent = request.get(SENT)
-    if sent is not None or response is None:
-        return sent or 0
-    return (isinstance(response, web.Response) and response.content_length) or response.body_length
+    """Bytes of the answer's body: of a stream those that were sent, of a plain answer those that will be."""
+    sent: int | None = request.get(SENT)
+    if sent is not None:
+        return sent
+    plain = isinstance(response, web.Response) and request.method != "HEAD"
+    return (response.content_length or 0) if response is not None and plain else 0
 
 
 async def remember_head(request: web.Request, response: web.StreamResponse) -> None:
@@ -183,10 +219,20 @@ def break_off(request: web.Request) -> None:
     transport.abort()
 
 
-def _logged(request: web.Request) -> str:
-    """The path, or where some of it is the caller's right to something, the route's."""
+def _traced(request: web.Request) -> AbstractContextManager[Span]:
+    """The request as a span, of the caller's trace where it is part of one."""
+    tracing = request.app[GATEWAY].tracing
+    if not tracing.on:
+        return tracing.span("")
+    of = request.headers.get("traceparent")
+    name = f"{request.method} {_route(request) or OTHER}"
+    return tracing.span(name, of=None if of is None else {"traceparent": of})
+
+
+def _route(request: web.Request) -> str | None:
+    """The path of the table of routes, without what a caller puts into it; None where there is no route."""
     resource = request.match_info.route.resource
-    return request.path if resource is None else resource.canonical
+    return None if resource is None else resource.canonical
 
 
 def _bound(request: web.Request) -> None:

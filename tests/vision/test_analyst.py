@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BadRequest, CannotStart, ThumbnailAnalysisFailed, UpstreamFailed
+from gateway.errors import BadRequest, NotSetUp, ThumbnailAnalysisFailed, UpstreamFailed
 from gateway.media.jpegs import Jpegs
 from gateway.settings import Settings
 from gateway.vision.analysis import FIELDS, Analysis
@@ -326,13 +326,13 @@ async def test_an_avif_that_cannot_be_read_is_a_failure(api: Api, looking: Looki
 async def test_a_language_without_words_is_refused(looking: Looking) -> None:
     with pytest.raises(BadRequest, match="en, id"):
         await looking().analyse(PICTURE, "xx")
-    with pytest.raises(CannotStart, match="en, id"):
+    with pytest.raises(NotSetUp, match="en, id"):
         looking(analysis_language="xx")
 
 
 def test_a_missing_package_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    with pytest.raises(CannotStart, match=r"pip install clipwire\[vision\]"):
+    with pytest.raises(NotSetUp, match=r"pip install clipwire\[vision\]"):
         Client(key=KEY, base_url=None, model="gpt-4o", call_s=1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import TestServer
 
-from gateway.errors import CannotStart, ThumbnailAnalysisFailed
+from gateway.errors import NotSetUp, ThumbnailAnalysisFailed
 from gateway.vision.analysis import Analysis
 from tests.vision.stand_in import ANALYSIS, Api
 from tests.web.conftest import Front, Start
@@ -62,5 +62,5 @@ async def test_without_a_key_nothing_is_analysed(front: Front) -> None:
 
 
 async def test_a_language_that_is_not_there_stops_the_start(start: Start) -> None:
-    with pytest.raises(CannotStart):
+    with pytest.raises(NotSetUp):
         await start(openai_api_key="sk-of-tests", analysis_language="xx")
