@@ -66,6 +66,11 @@ class BodyTooSlow(GatewayError):
     text = "The request body did not arrive in time."
 
 
+class HeadTooLarge(GatewayError):
+    code, status = "HEAD_TOO_LARGE", 431
+    text = "The head of the request is larger than this server accepts."
+
+
 class UnsupportedBody(GatewayError):
     code, status = "UNSUPPORTED_MEDIA_TYPE", 415
     text = "Compressed request bodies are not read; send it as it is."

@@ -106,6 +106,15 @@ class Settings(BaseSettings):
         None, validation_alias=_also("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"),
         description="File with the credentials for it; else as the machine has them.",
     )  # fmt: skip
+    connections_max: int = Field(
+        10_000, ge=1, description="Connections open at once; never more than half of the descriptors."
+    )
+    address_connections_max: int = Field(
+        0, ge=0, description="Those of one address; 0 is half of all that may be open."
+    )
+    head_s: float = Field(
+        15, gt=0, le=600, description="Deadline for the head of a request, once it has begun."
+    )
     body_bytes_max: int = Field(65_536, ge=1024, description="Largest JSON request body.")
     client_stall_s: float = Field(
         120, gt=0, description="A client that takes no byte for so long is disconnected."

@@ -19,6 +19,7 @@ KNOWN_BY = {
         "gateway/media/photo.py",
         "gateway/media/remux.py",
         "gateway/media/renderer.py",
+        "gateway/media/resampler.py",
         "gateway/media/soundtrack.py",
     ),
     "faster_whisper": ("gateway/speech/whisper.py",),

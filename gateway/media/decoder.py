@@ -8,21 +8,20 @@ process, within limits of time and memory, and while it decodes it can open noth
 
 import io
 import os
-import resource
 import sys
 import wave
 from collections.abc import Iterator
 from contextlib import suppress
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 import msgspec
 
 from gateway.media import cradle, index
+from gateway.media.confinement import confine, mute
 from gateway.media.frames import frames
 from gateway.media.growing import Growing
+from gateway.media.resampler import Resampler
 from gateway.media.samples import END, FAILED, FRAME, RATE, SAMPLE_BYTES, SAMPLES, Failure
 from gateway.media.sniff import DEMUXERS
 
@@ -62,20 +61,9 @@ def main() -> None:
 
 def _confine(cpu_s: int) -> None:
     """From here on, media may cost this process some memory and time, and that is all."""
-    # PyAV tells there what it drops; where that is a file, which may not grow any more, it would try for ever
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _limit(resource.RLIMIT_AS, has + MEMORY_BYTES_MAX)
-    _limit(resource.RLIMIT_CPU, cpu_s)  # a codec that loops is deaf; the gateway may be gone
-    _limit(resource.RLIMIT_CORE, 0)  # it would be a copy of somebody's media on the disk
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NOFILE, 0)  # whatever the media name, a file or an address, it is not opened
-
-
-def _limit(what: int, most: int) -> None:
-    _, hard = resource.getrlimit(what)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (most, most))
+    mute()
+    # whatever the media name, a file or an address, it is not opened
+    confine(memory_bytes=MEMORY_BYTES_MAX, cpu_s=cpu_s, files=0, written_bytes=0)
 
 
 def _decoded(file: Growing | io.BytesIO) -> Iterator[bytes]:
@@ -90,14 +78,14 @@ def _decoded(file: Growing | io.BytesIO) -> Iterator[bytes]:
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
-        resampler: _Resampler | None = None
+        resampler: Resampler | None = None
         try:
             for frame in frames(container, stream):
                 if resampler is None:
                     pending += bytes(SAMPLE_BYTES * int(RATE * _lead_s(container, frame)))
                 if resampler is None or not resampler.takes(frame):
                     pending += resampler.end() if resampler is not None else b""
-                    resampler = _Resampler(frame)
+                    resampler = Resampler(frame, "mono", RATE)
                 pending += resampler.resampled(frame)
                 if len(pending) >= SEND_BYTES:
                     yield bytes(pending)
@@ -120,49 +108,6 @@ def _lead_s(container: Any, frame: Any) -> float:
     clock = (container.start_time or 0) / av.time_base if container.format.name in BROADCAST else 0.0
     lead = float(frame.pts * frame.time_base) - clock
     return lead if 0 < lead <= LEAD_S_MAX else 0.0
-
-
-class _Resampler:
-    """Frames of one form to samples. PyAV's own starts a thread for each core, and takes no other form."""
-
-    def __init__(self, frame: Any) -> None:
-        self._form = _form(frame)
-        self._graph = av.filter.Graph()
-        self._graph.threads = 1
-        sample_format, layout, rate = self._form
-        self._graph.link_nodes(
-            self._graph.add_abuffer(
-                sample_rate=rate, format=sample_format, layout=layout,
-                time_base=frame.time_base or Fraction(1, rate),
-            ),
-            self._graph.add("aformat", sample_fmts="s16", channel_layouts="mono", sample_rates=str(RATE)),
-            self._graph.add("abuffersink"),
-        ).configure()  # fmt: skip
-
-    def takes(self, frame: Any) -> bool:
-        """Whether a frame has the form of the first one; a broadcast may change its own."""
-        return _form(frame) == self._form
-
-    def resampled(self, frame: Any) -> bytes:
-        self._graph.push(frame)
-        return self._pulled()
-
-    def end(self) -> bytes:
-        """What is left of the frames before."""
-        self._graph.push(None)
-        return self._pulled()
-
-    def _pulled(self) -> bytes:
-        pieces = bytearray()
-        with suppress(av.error.BlockingIOError, av.error.EOFError):
-            while True:
-                piece = self._graph.pull()
-                pieces += bytes(piece.planes[0])[: piece.samples * SAMPLE_BYTES]
-        return bytes(pieces)
-
-
-def _form(frame: Any) -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _load() -> None:

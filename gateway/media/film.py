@@ -11,7 +11,7 @@ from fractions import Fraction
 import msgspec
 
 FRAME = struct.Struct("<cI")  # kind and length of what follows
-LENGTH, DATA, SKIPPED, END, FAILED = b"L", b"D", b"S", b"E", b"F"
+LENGTH, DATA, SKIPPED, END, FAILED, BROKEN = b"L", b"D", b"S", b"E", b"F", b"B"
 
 LONG, SHORT = 1920, 1080  # the site's own; 8160 macroblocks, what level 4 allows (8192, H.264 table A-1)
 SHORT_MIN = 256  # decoders in phones refuse much smaller pictures

@@ -7,7 +7,6 @@ Always: a child is at work on one video, within limits of time, memory and size,
 
 import asyncio
 import os
-import resource
 import sys
 from threading import Thread
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway import errors, log
+from gateway import errors
 from gateway.errors import Busy, MediaUndecodable, UpstreamFailed, UpstreamTimeout
+from gateway.media.confinement import confine, mute
 from gateway.media.sniff import DEMUXERS
 from gateway.media.spool import Spool
 from gateway.media.turns import Turns
@@ -27,14 +27,17 @@ WAITING_S = 30
 REMUX_S = 60  # once started, 9 s of video take 6 ms
 SOUND_BYTES_MAX = 128 << 20  # held in memory until its index is known; an hour at 128 kbit/s is 58 MB
 MEMORY_BYTES_MAX = 1 << 30
+FILES_MAX = 12  # the video, the sound twice, and what Python has open
 READ_BYTES = 256 << 10
 
 # a codec's container and what is then sent; `ipod` is ffmpeg's word for M4A
 CONTAINERS = {"aac": ("ipod", "audio/mp4"), "mp3": ("mp3", "audio/mpeg")}
 
+# whatever a video names, nothing but files is opened, and of them but a few
+INPUT = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 DIED = "Taking the sound out of the video failed here. Ask again."
 
-lines = structlog.get_logger()
+log = structlog.get_logger()
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -50,6 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     bytes: int = 0
     error: str | None = None
     detail: str | None = None
+    reason: str | None = None  # of an error that was not foreseen; for the log
 
 
 class Remuxes:
@@ -87,6 +91,8 @@ async def _remux(spool: Spool, video: Spool) -> None:
     assert child.stdout is not None
     try:
         answer = await _asked(child, Job(str(video.path)))
+        if answer.reason is not None:
+            log.warning("no sound taken out", reason=answer.reason)
         if answer.error is not None:
             raise errors.by_code(answer.error, answer.detail)
         spool.expect(answer.bytes)
@@ -121,14 +127,14 @@ def main() -> None:
     """Takes the sound out of the one video it is told of, then ends."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    log.configure("warning")
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (REMUX_S, REMUX_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     line = sys.stdin.buffer.readline()
     if not line:
         return  # the parent is gone
     Thread(target=_listen, daemon=True).start()
+    import av  # noqa: F401 - before the limits: it is much of what a process has
+
+    mute()
+    confine(memory_bytes=MEMORY_BYTES_MAX, cpu_s=REMUX_S, files=FILES_MAX, written_bytes=2 * SOUND_BYTES_MAX)
     try:
         # a file in memory, by a path: the muxer opens it once more to put the index first
         memory = os.memfd_create("sound")
@@ -140,8 +146,7 @@ def main() -> None:
     except errors.GatewayError as error:
         out.write(msgspec.json.encode(Answer(error=error.code, detail=error.message)) + b"\n")
     except Exception as error:
-        lines.warning("no sound taken out", reason=repr(error))
-        out.write(msgspec.json.encode(Answer(error=MediaUndecodable.code)) + b"\n")
+        out.write(msgspec.json.encode(Answer(error=MediaUndecodable.code, reason=repr(error))) + b"\n")
     out.flush()
 
 
@@ -156,7 +161,7 @@ def _taken(path: str, memory: int) -> str:
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    with av.open(path, metadata_errors="ignore", options={"format_whitelist": DEMUXERS}) as source:
+    with av.open(path, metadata_errors="ignore", options=INPUT) as source:
         stream: Any = next(iter(source.streams.audio), None)
         if stream is None:
             raise errors.NotVideoContent("The post's video has no sound.")

@@ -10,7 +10,6 @@ Always: one photo is decoded at a time; memory and time have limits that the ker
 """
 
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -23,7 +22,9 @@ import av
 import msgspec
 from av.video.frame import PictureType
 
+from gateway.media.confinement import confine, mute
 from gateway.media.film import (
+    BROKEN,
     DATA,
     END,
     FADE_FPS,
@@ -46,6 +47,7 @@ from gateway.media.soundtrack import Soundtrack, Unheard
 
 # address space; measured: 300 MB for 35 slides of the usual size, 530 MB for one of 49 megapixels of 64 bits
 MEMORY_BYTES_MAX = 1 << 30
+FILES_MAX = 16  # a photo, and what Python has open
 FILM_BYTES_MAX = 128 << 20  # held in memory until its index is known; usual are 10 MB
 SEND_BYTES = 256 << 10
 
@@ -85,9 +87,9 @@ def main() -> None:
         return  # the parent is gone
     job = msgspec.json.decode(line, type=Job)
     Thread(target=_listen, daemon=True).start()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (job.cpu_s, job.cpu_s))  # should nobody be left to kill us
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # for fades, and there may be no more threads
+    mute()
+    confine(memory_bytes=MEMORY_BYTES_MAX, cpu_s=job.cpu_s, files=FILES_MAX, written_bytes=0)
     try:
         if job.film.live:
             _render(job, _Live(say), say)
@@ -99,13 +101,7 @@ def main() -> None:
     except Unrenderable as error:
         say(FAILED, str(error).encode())
     except Exception as error:
-        import structlog  # not loaded for a render that goes well
-
-        from gateway import log
-
-        log.configure("warning")
-        structlog.get_logger().error("slideshow not rendered", reason=repr(error))
-        say(FAILED)
+        say(BROKEN, repr(error).encode("utf-8", "replace"))
 
 
 class _Mouth:

@@ -15,7 +15,20 @@ import msgspec
 import structlog
 
 from gateway.errors import Busy, GatewayError, MediaUndecodable
-from gateway.media.film import DATA, END, FAILED, FRAME, LENGTH, SKIPPED, USUAL, Film, Job, Photo, Skipped
+from gateway.media.film import (
+    BROKEN,
+    DATA,
+    END,
+    FAILED,
+    FRAME,
+    LENGTH,
+    SKIPPED,
+    USUAL,
+    Film,
+    Job,
+    Photo,
+    Skipped,
+)
 from gateway.media.spool import Spool
 from gateway.media.turns import Turns
 
@@ -103,7 +116,10 @@ async def _received(child: asyncio.subprocess.Process, spool: Spool) -> None:
             skipped = msgspec.json.decode(data, type=Skipped)
             log.warning("slide skipped", slide=skipped.number, reason=skipped.reason)
         elif kind == FAILED:
-            raise MediaUndecodable(data.decode() or BROKE)
+            raise MediaUndecodable(data.decode())
+        elif kind == BROKEN:
+            log.error("slideshow not rendered", reason=data.decode("utf-8", "replace"))
+            raise MediaUndecodable(BROKE)
         else:
             assert kind == END
             return

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from gateway.media.frames import frames
+from gateway.media.resampler import Resampler
 from gateway.media.sniff import DEMUXERS
 
 RATES = (44_100, 48_000)  # others become the latter
@@ -93,16 +94,17 @@ class Soundtrack:
             channels = min(2, stream.channels)
             frame_bytes = _BYTES // 2 * channels
             layout = "mono" if channels == 1 else "stereo"
-            resampler = av.AudioResampler(format="s16", layout=layout, rate=self.rate)
+            resampler: Resampler | None = None
             for frame in frames(container, stream, ends=True):
                 frame.pts = None  # a broken clock in the source is not heard
-                for piece in resampler.resample(frame):
-                    data += bytes(piece.planes[0])[: piece.samples * frame_bytes]
+                if resampler is None or not resampler.takes(frame):
+                    data += resampler.end() if resampler is not None else b""
+                    resampler = Resampler(frame, layout, self.rate)
+                data += resampler.resampled(frame)
                 if len(data) >= seconds_max * self.rate * frame_bytes:
                     break
             else:
-                for piece in resampler.resample(None):
-                    data += bytes(piece.planes[0])[: piece.samples * frame_bytes]
+                data += resampler.end() if resampler is not None else b""
         return bytes(data) if channels == 2 else _doubled(data)
 
 

@@ -26,9 +26,13 @@ import structlog
 from gateway import errors, log
 from gateway.errors import GatewayError, SiteUnreached
 from gateway.media import cookies, refusals
+from gateway.media.confinement import confine
 from gateway.media.exits import Exit
 from gateway.media.hosts import Hosts
 from gateway.media.post import Caption, Format, Image, Post, Sound, Source
+
+MEMORY_BYTES_MAX = 1 << 30
+FILES_MAX = 256
 
 lines = structlog.get_logger()
 
@@ -138,6 +142,9 @@ def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], 
         if not hasattr(Stock, hook):
             raise RuntimeError(f"this yt-dlp has no {hook}: gateway/media/tiktok.py needs a change")
     guard.check()
+    # a page is under a megabyte; one that unpacks to far more is an error of its post. No limit of time:
+    # this process goes on, and an extraction has its own; no limit of threads: curl resolves names in some
+    confine(memory_bytes=MEMORY_BYTES_MAX, files=FILES_MAX, alone=False)
 
     options = {
         "logger": _Silent(), "noprogress": True, "cachedir": False,

@@ -1,30 +1,51 @@
-"""The listening sockets: takes everybody in who waits, at once.
+"""The listening sockets: takes everybody in who waits, at once, as long as there is room.
 
 libuv accepts one connection in each turn of its loop; while hundreds of streams make a turn long, a
 crowd would wait in the kernel for many seconds. Here a turn accepts as many as there are, within a bound.
+Always: there are no more connections than may be, of all and of each address; one too many is told so.
 """
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address, ip_network
 
 import structlog
 
+from gateway.errors import Busy
 from gateway.tasks import Background
+from gateway.web.connection import Left, plain
 
 BACKLOG = 4096  # a crowd may arrive at once; the kernel has its own limit
 ACCEPTS = 32  # in one turn of the loop, which others wait for
 PAUSE_S = 0.5  # when there are no descriptors left
+IPV6_BITS = 64  # what one customer has
+FULL = plain(Busy("There are too many connections. Try again later."))
 
 log = structlog.get_logger()
 
 
 class Listener:
-    """Listens on every address of a host; each connection gets a protocol of `make`."""
+    """Listens on every address of a host; a connection gets a protocol of `make`, which tells its end."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], background: Background) -> None:
+    def __init__(
+        self,
+        make: Callable[[Left], asyncio.Protocol],
+        background: Background,
+        *,
+        inside_max: int,
+        address_inside_max: int,
+    ) -> None:
         self._make = make
         self._background = background
+        self._inside_max = inside_max
+        self._address_inside_max = address_inside_max
+        self._inside = 0
+        self._inside_of: Counter[str] = Counter()  # by whose they are
+        self._full = False
         self._sockets: list[socket.socket] = []
 
     async def start(self, host: str, port: int) -> str:
@@ -54,7 +75,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS):
             try:
-                client, _ = listening.accept()
+                client, address = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -64,14 +85,49 @@ class Listener:
                 loop.call_later(PAUSE_S, self._resume, listening)
                 return
             client.setblocking(False)
-            self._background.start(self._connect(client), "connection accepted")
+            if self._room(whose := _whose(address[0])):
+                self._inside += 1
+                self._inside_of[whose] += 1
+                self._background.start(self._connect(client, whose), "connection accepted")
+            else:
+                _refuse(client)
 
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._sockets:
             asyncio.get_running_loop().add_reader(listening.fileno(), self._accept, listening)
 
-    async def _connect(self, client: socket.socket) -> None:
+    def _room(self, whose: str) -> bool:
+        """Whether one more may come in; that none may is logged once."""
+        full = self._inside >= self._inside_max or self._inside_of[whose] >= self._address_inside_max
+        if full and not self._full:
+            log.warning("too many connections", inside=self._inside, of_one=self._inside_of[whose])
+        self._full = full
+        return not full
+
+    def _left(self, whose: str) -> None:
+        self._inside -= 1
+        self._inside_of[whose] -= 1
+        if not self._inside_of[whose]:
+            del self._inside_of[whose]
+
+    async def _connect(self, client: socket.socket, whose: str) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._make, client)
+            make = partial(self._make, partial(self._left, whose))
+            await asyncio.get_running_loop().connect_accepted_socket(make, client)
         except OSError:
             client.close()  # it left before it was taken in
+            self._left(whose)
+
+
+def _whose(address: str) -> str:
+    """The address, of IPv6 the network of whoever has it: they have all of its addresses."""
+    at = ip_address(address.partition("%")[0])
+    if at.version == 4:
+        return str(at)
+    return str(at.ipv4_mapped or ip_network((at, IPV6_BITS), strict=False))
+
+
+def _refuse(client: socket.socket) -> None:
+    with client, suppress(OSError):
+        client.send(FULL)
+        client.shutdown(socket.SHUT_WR)

@@ -197,8 +197,8 @@ async def remember_head(request: web.Request, response: web.StreamResponse) -> N
     if request.app[OPEN].breaking and not isinstance(response, web.Response):
         raise Busy("The server is stopping.")
     request[HEAD] = response
-    if request.get(WAITING):
-        response.force_close()  # its body may never come, or be what comes next
+    if request.get(WAITING) or request.content.exception() is not None:
+        response.force_close()  # its body may never come, be what comes next, or have no end to be found
         response.headers["Connection"] = "close"
     response.headers["Server"] = "clipwire"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -5,6 +5,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -13,13 +14,13 @@ from gateway.errors import StoreUnavailable, Unprotected
 from gateway.settings import Settings
 from gateway.web import auth
 from gateway.web.app import application
+from gateway.web.connection import Connection
 from gateway.web.jobs import taking_up
 from gateway.web.listener import Listener
 from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway, running
 
 BREAK_S = 0.5  # for the handlers that are cancelled then
-KEEPALIVE_S = 75  # longer than the balancers in front, so that they close first
 log = structlog.get_logger()
 
 
@@ -71,16 +72,19 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         app = application(gateway)
         runner = web.AppRunner(
             app,
-            access_log=None,
             handler_cancellation=True,  # a client that leaves ends what nobody else needs
             shutdown_timeout=BREAK_S,
-            keepalive_timeout=KEEPALIVE_S,
-            auto_decompress=False,  # a small body cannot become a large one
         )
         await runner.setup()
         assert runner.server is not None
         gateway.background.start(taking_up(gateway), "jobs")
-        listener = Listener(runner.server, gateway.background)
+        most = min(settings.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        listener = Listener(
+            partial(Connection, runner.server, settings.head_s),
+            gateway.background,
+            inside_max=most,
+            address_inside_max=settings.address_connections_max or (most + 1) // 2,
+        )
         try:
             await _check(gateway)
             yield gateway, await listener.start(settings.host, settings.port)

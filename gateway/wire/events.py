@@ -90,7 +90,10 @@ def line(event: Event) -> bytes:
 
 def parse(data: bytes | str) -> Event:
     """The event of one line. Raises msgspec.DecodeError or msgspec.ValidationError."""
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except UnicodeDecodeError as error:  # of a tag that is no text
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def sse(event: Event, number: int | None) -> bytes:
