@@ -21,7 +21,8 @@ from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.middleware import NATIVE
 
 ROOT = Path(__file__).parents[1]
-PAPERS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "clients/python/README.md"]
+CLIENTS = [ROOT / "clients/python/README.md", ROOT / "clients/js/README.md"]
+PAPERS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *CLIENTS]
 OTHERS = [ROOT / name for name in (".env.example", "Dockerfile", ".dockerignore")]
 
 # where an address in the papers may lead: this machine, and the site with its short links

@@ -7,14 +7,13 @@ images crash, hang or fill is a child, never the gateway.
 
 import asyncio
 import os
-import resource
 import sys
 from threading import Thread
 
 import structlog
 
-from gateway import log
 from gateway.errors import Busy, MediaUndecodable
+from gateway.media.confinement import confine, mute
 from gateway.media.film import DATA, FAILED, FRAME
 from gateway.media.turns import Turns
 
@@ -25,7 +24,8 @@ WAITING_S = 30
 MADE_S = 15  # once started, a 48-megapixel HEIC takes 1 s
 IMAGE_BYTES_MAX = 64 << 20  # as `photo.py` has it
 JPEG_BYTES_MAX = 16 << 20
-MEMORY_BYTES_MAX = 1 << 30
+MEMORY_BYTES_MAX = 1 << 30  # beside what it has once PyAV is loaded
+FILES_MAX = 16  # what Python has open
 QUALITY = "3"  # of 2 to 31, the best first
 
 BROKE = "The image cannot be read."
@@ -89,15 +89,15 @@ def main() -> None:
     """Makes the one JPEG it is asked for, then ends."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    log.configure("warning")
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (MADE_S, MADE_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     head = sys.stdin.buffer.read(FRAME.size)
     if len(head) < FRAME.size:
         return  # the parent is gone
     image = sys.stdin.buffer.read(FRAME.unpack(head)[1])
     Thread(target=_listen, daemon=True).start()
+    import av  # noqa: F401 - before the limits: it is much of what a process has
+
+    mute()
+    confine(memory_bytes=MEMORY_BYTES_MAX, cpu_s=MADE_S, files=FILES_MAX, written_bytes=0)
     kind, said = _answer(image)
     out.write(FRAME.pack(kind, len(said)) + said)
     out.flush()

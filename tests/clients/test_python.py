@@ -836,6 +836,11 @@ async def test_the_examples_of_the_readme_are_true(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/transcripts/7"):
+            return web.Response(text="1\n") if "srt" in request.path else await lines(request)
+        if request.path == "/transcripts":
+            assert request.headers["X-Auth-Code"] == "code"
+            return web.json_response(begun, status=202)
         if request.method == "GET":
             assert request.path_qs == "/transcripts/3f/events?after=1"
             return await stand_in.lines(told("segment", "end"))(request)
@@ -845,6 +850,8 @@ async def test_the_examples_of_the_readme_are_true(
             return await stand_in.lines(told("info", "segment", "end"))(request)
         return await stand_in.parts(*TWO)(request)
 
+    lines = stand_in.lines(told("info", "segment", "end"))
+    begun = {"id": "7", "status": "running", "duration_s": None, "charged_s": None, "text": None}
     names: dict[str, Callable[..., Any]] = {}
     for code in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S):
         exec(compile(code, str(README), "exec"), names)
@@ -852,7 +859,10 @@ async def test_the_examples_of_the_readme_are_true(
         await names["save"](url, URL, tmp_path)
         await names["words"](url, URL)
         await names["rest"](url, "3f", 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp3"]
+        assert await names["buy"](url, "code", b"ID3") == "1\n"
+        saved = await asyncio.to_thread(names["save_all"], url, URL, tmp_path / "all")
+        assert [path.name for path in saved] == ["a.mp4", "b.mp3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "all", "b.mp3"]
     assert "Hello there." in capsys.readouterr().out
 
 

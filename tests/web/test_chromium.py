@@ -1,6 +1,7 @@
-"""What a real browser makes of it: a rendered slideshow is played, a transcript is followed."""
+"""What a real browser makes of it: a slideshow is played, a transcript is followed, our client runs."""
 
 import asyncio
+import hashlib
 import io
 import os
 import shutil
@@ -22,6 +23,7 @@ from gateway.wire import multipart
 from tests.web.conftest import Front
 from tests.web.script import END, INFO, Script, segment
 
+CLIENT = Path(__file__).parents[2] / "clients" / "js" / "clipwire.js"
 PLAY_S_MAX = 60
 NEAR = 12  # of 255: two decoders, one after a round of JPEG, and a browser's own colours
 PAGE = """<!doctype html><video id="v" muted playsinline src="/film.mp4"></video><script>
@@ -58,6 +60,25 @@ source.onerror = () => {
   if (source.readyState === EventSource.CLOSED)
     fetch("/said", {method: "POST", body: JSON.stringify({numbers})});
 };
+</script>"""
+
+
+CLIENT_PAGE = """<!doctype html><script type="module">
+const said = {events: [], parts: [], refused: null};
+try {
+  const { Clipwire } = await import("/clipwire.js");
+  const clipwire = new Clipwire("");
+  const events = clipwire.transcribe("CAPTIONS", {source: "captions"});
+  for await (const event of events) said.events.push(event.type);
+  const download = clipwire.download("PHOTOS", {mode: "ORIGINAL"});
+  said.title = (await download.head()).title;
+  for await (const part of download) {
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await part.bytes()));
+    said.parts.push(Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  await clipwire.plan("PRIVATE").catch((failure) => { said.refused = [failure.name, failure.code]; });
+} catch (error) { said.error = String(error); }
+await fetch("/said", {method: "POST", body: JSON.stringify(said)});
 </script>"""
 
 
@@ -125,6 +146,38 @@ async def test_an_event_source_goes_on_where_it_was_cut_and_stops_at_the_end(
             assert await said == {"numbers": ["0", "1", "2", "3"]}
     assert [status for _, status in asked] == [200, 200, 204]
     assert [last for last, _ in asked] in ([None, "1", "3"], [None, "0", "3"], [None, None, "3"])
+
+
+async def test_our_client_runs_in_a_page(front: Front, chromium: str, tmp_path: Path) -> None:
+    said: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    posts = {"CAPTIONS": "captions", "PHOTOS": "photo3", "PRIVATE": "private"}
+
+    async def page(request: web.Request) -> web.Response:
+        text = CLIENT_PAGE
+        for word, name in posts.items():
+            text = text.replace(f'"{word}"', f'"{front.origin.url(name)}"')
+        return web.Response(text=text, content_type="text/html")
+
+    async def module(request: web.Request) -> web.Response:
+        return web.Response(text=CLIENT.read_text("utf-8"), content_type="text/javascript")
+
+    async def hear(request: web.Request) -> web.Response:
+        said.set_result(await request.json())
+        return web.Response()
+
+    app = application(front.gateway)
+    app.add_routes([web.get("/page", page), web.get("/clipwire.js", module), web.post("/said", hear)])
+    async with (
+        TestServer(app) as server,
+        browser(chromium, str(server.make_url("/page")), tmp_path),
+        asyncio.timeout(PLAY_S_MAX),
+    ):
+        found = await said
+    assert "error" not in found, found
+    assert (found["events"][0], found["events"][-1]) == ("info", "end")
+    assert found["parts"] == [hashlib.sha256(one).hexdigest() for one in front.origin.parts("photo3")]
+    assert found["title"]
+    assert found["refused"] == ["GatewayError", "VIDEO_PRIVATE"]
 
 
 def shrunk(photo: bytes) -> Any:

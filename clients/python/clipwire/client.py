@@ -1,37 +1,40 @@
 """The client: one method for each thing a gateway does.
 
 Always: until a method's `async with` is entered, a failure is an error of its own kind; leaving it
-early closes the connection; no redirect is followed, so the key goes to the given gateway only.
+early closes the connection.
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Literal
-from urllib.parse import quote
 
 import aiohttp
 
 from . import events, multipart
 from .body import Body
-from .errors import Malformed, TranscriptFailed, Unreachable, refused
+from .codes import Codes
+from .connection import Connection, Media, query, start, value
+from .errors import Malformed, TranscriptFailed
 from .events import Event
 from .parts import Answer
+from .records import Plan, Submitted
+from .transcripts import Transcripts, path
 
-Mode = Literal["VIDEO_ONLY", "ORIGINAL"]
+Mode = Literal["VIDEO_ONLY", "ORIGINAL", "AUDIO_ONLY"]
 Task = Literal["transcribe", "translate"]
 Source = Literal["auto", "captions", "speech"]
 
 LINES = "application/x-ndjson"
-
-REFUSAL_BYTES_MAX = 65_536
+ANY_MEDIA = "application/octet-stream"
 
 
 class Client:
     """A gateway at `url`. A `session` that is given stays open; `key` is sent as `X-API-Key`.
 
     `stall_s` is how long the gateway may be silent: before its answer, and between two chunks.
+    `tries` is how often a request is sent again that is refused with a time to come again.
     """
 
     def __init__(
@@ -41,61 +44,90 @@ class Client:
         session: aiohttp.ClientSession | None = None,
         key: str | None = None,
         stall_s: float = 120,
+        tries: int = 3,
     ) -> None:
-        self._url = url.rstrip("/")
-        self._given = session
-        self._own: aiohttp.ClientSession | None = None
-        # media does not get smaller, and lengths must stay those of the files
-        self._headers = {"Accept-Encoding": "identity"} | ({"X-API-Key": key} if key else {})
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=stall_s)
+        self._connection = Connection(url, session, key, stall_s=stall_s, tries=tries)
+        self.transcripts = Transcripts(self._connection)
+        self.codes = Codes(self._connection)
 
     async def __aenter__(self) -> "Client":
-        if self._given is None:
-            self._own = aiohttp.ClientSession()
+        self._connection.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._own is not None:
-            await self._own.close()
-            self._own = None
+        await self._connection.close()
 
     async def ping(self) -> float:
         """The seconds that the gateway takes to answer."""
         began = time.perf_counter()
-        async with self._post("/api/v3/ping", None) as response:
-            if await _start(response, 5) != b"pong":
+        async with self._connection.post("/api/v3/ping", None, again=False) as response:
+            if await start(response, 5) != b"pong":
                 raise Malformed("the answer to a ping is not pong")
         return time.perf_counter() - began
 
     @asynccontextmanager
-    async def download(self, url: str, mode: Mode = "VIDEO_ONLY") -> AsyncIterator[Answer]:
-        """The media of a post: one video, or with ORIGINAL what the post is made of."""
-        wish = {"url": url, "download_content_type": mode}
-        async with self._post("/api/v3/download", wish) as response:
+    async def download(
+        self,
+        url: str | Sequence[str],
+        mode: Mode = "VIDEO_ONLY",
+        *,
+        quality: str | int | None = None,
+        codec: Literal["h264", "h265"] | None = None,
+        thumbnail: bool = False,
+    ) -> AsyncIterator[Answer]:
+        """The media of a post, or of several: one video, its sound, or with ORIGINAL what it is made of."""
+        wish = _media(url, mode, quality, codec, thumbnail)
+        async with self._connection.post("/api/v3/download", wish) as response:
             boundary = multipart.boundary(response.headers.get("Content-Type", ""))
             meta = multipart.meta(response.headers.get("Content-Meta", ""))
             body: Body[multipart.Event] = Body(response.content, multipart.Parser(boundary))
-            yield Answer(meta, body, self._url, self._file, alone=mode == "VIDEO_ONLY")
+            alone = mode != "ORIGINAL" and isinstance(url, str) and not thumbnail
+            yield Answer(meta, body, self._connection.url, self._file, alone=alone)
+
+    async def plan(
+        self,
+        url: str | Sequence[str],
+        mode: Mode = "VIDEO_ONLY",
+        *,
+        quality: str | int | None = None,
+        codec: Literal["h264", "h265"] | None = None,
+        thumbnail: bool = False,
+    ) -> Plan:
+        """What that download would send."""
+        wish = _media(url, mode, quality, codec, thumbnail)
+        return await self._connection.told("POST", "/api/v3/download/plan", Plan, wish=wish)
 
     @asynccontextmanager
     async def transcribe(
         self,
-        url: str,
+        what: str | Media,
         *,
         language: str | None = None,
         task: Task = "transcribe",
         words: bool = False,
         source: Source | None = None,
         prompt: str | None = None,
+        hotwords: str | None = None,
+        model: str | None = None,
+        media_type: str = ANY_MEDIA,
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        """The words of a post while they are recognised; iterating raises TranscriptFailed if that fails."""
-        wish: dict[str, object] = {"url": url, "task": task, "words": words}
+        """The words of a post by its address, or of media that are sent, while they are recognised.
+
+        Iterating raises TranscriptFailed if that fails.
+        """
+        wish: dict[str, object] = {"task": task, "words": words}
         # only what is asked for: an older gateway may not know the rest
-        asked = {"language": language, "source": source, "prompt": prompt}
+        asked = {
+            "language": language,
+            "source": source,
+            "prompt": prompt,
+            "hotwords": hotwords,
+            "model": model,
+        }
         wish |= {name: value for name, value in asked.items() if value is not None}
-        async with self._post("/transcribe", wish, accept=LINES) as response, _told(response) as found:
+        async with self._words(what, wish, media_type) as response, _told(response) as found:
             yield found
 
     @asynccontextmanager
@@ -105,59 +137,63 @@ class Client:
         All events but Progress count. There are none if `after` is the last one; then, and only then,
         there is no End.
         """
-        path = f"/transcripts/{quote(transcript, safe='')}/events" + (f"?after={after}" if after >= 0 else "")
+        url = self._connection.url + path(transcript) + "/events" + (f"?after={after}" if after >= 0 else "")
         async with (
-            self._answer("GET", self._url + path, {"Accept": LINES}, (200, 204)) as response,
+            self._connection.answer("GET", url, {"Accept": LINES}, (200, 204), again=True) as response,
             _told(response) as found,
         ):
             yield found
 
-    def _post(
-        self, path: str, wish: dict[str, object] | dict[str, str] | None, accept: str = "*/*"
+    async def submit(
+        self,
+        media: Media,
+        code: str,
+        *,
+        wait: bool = True,
+        language: str | None = None,
+        task: Task = "transcribe",
+        prompt: str | None = None,
+        hotwords: str | None = None,
+        webhook: str | None = None,
+        idempotency_key: str | None = None,
+        media_type: str = ANY_MEDIA,
+    ) -> Submitted:
+        """The transcript of an upload, for a code; without `wait` only its beginning, to follow."""
+        wish = {"language": language, "task": task, "prompt": prompt, "hotwords": hotwords}
+        asked = query(wish | {"webhook": webhook, "wait": None if wait else 0})
+        headers = {"Content-Type": media_type, "X-Auth-Code": code}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
+        sent = self._connection.send(f"/transcripts{asked}", media, headers, (200, 201, 202), waits=True)
+        async with sent as response:
+            return await value(response, Submitted)
+
+    def _words(
+        self, what: str | Media, wish: dict[str, object], media_type: str
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._answer("POST", self._url + path, {"Accept": accept}, json=wish)
+        if isinstance(what, str):
+            return self._connection.post("/transcribe", {"url": what} | wish, LINES)
+        headers = {"Content-Type": media_type, "Accept": LINES}
+        return self._connection.send(f"/transcribe{query(wish)}", what, headers, (200,), waits=False)
 
     def _file(
         self, link: str, headers: dict[str, str]
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._answer("GET", link, headers, (200, 206))
+        return self._connection.answer("GET", link, headers, (200, 206))
 
-    @asynccontextmanager
-    async def _answer(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        good: tuple[int, ...] = (200,),
-        json: object = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer that is not a refusal."""
-        session = self._given or self._own
-        if session is None:
-            raise RuntimeError("the client is not open: use `async with Client(...) as client`")
-        try:
-            response = await session.request(
-                method,
-                url,
-                json=json,
-                headers=self._headers | headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-                raise_for_status=False,
-            )
-        except aiohttp.ClientResponseError as failure:
-            raise Malformed(f"the answer is not HTTP: {failure.message}") from failure
-        except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts too
-            raise Unreachable(f"{self._url}: {str(failure) or type(failure).__name__}") from failure
-        async with response:
-            if response.status not in good:
-                raise refused(
-                    response.status,
-                    await _start(response, REFUSAL_BYTES_MAX),
-                    retry_after=response.headers.get("Retry-After"),
-                    request_id=response.headers.get("X-Request-Id"),
-                )
-            yield response
+
+def _media(
+    url: str | Sequence[str], mode: Mode, quality: str | int | None, codec: str | None, thumbnail: bool
+) -> dict[str, object]:
+    wish: dict[str, object] = {"url": url} if isinstance(url, str) else {"urls": list(url)}
+    wish["download_content_type"] = mode
+    if quality is not None:
+        wish["quality"] = quality
+    if codec is not None:
+        wish["codec"] = codec
+    if thumbnail:
+        wish["thumbnail"] = True
+    return wish
 
 
 @asynccontextmanager
@@ -175,14 +211,3 @@ async def _events(body: Body[Event | events.Failed]) -> AsyncGenerator[Event, No
         if isinstance(event, events.Failed):
             raise TranscriptFailed(event.code, event.message)
         yield event
-
-
-async def _start(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    """The first bytes of a short answer; what is missing of a broken one is not asked for."""
-    data = b""
-    try:
-        while len(data) < bytes_max and (more := await response.content.readany()):
-            data += more
-    except (aiohttp.ClientError, OSError):
-        pass
-    return data[:bytes_max]

@@ -1,0 +1,180 @@
+"""One gateway, asked: answers that are no refusals, and refusals that say when to come again.
+
+Always: no redirect is followed, so the key goes to the given gateway only; leaving an answer early
+closes its connection.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+
+from .errors import Malformed, Refused, Unreachable, refused
+
+REFUSAL_BYTES_MAX = 65_536
+WAIT_S_MAX = 60  # who is asked to wait longer gets the refusal
+PASSING = frozenset({408, 429, 500, 502, 503, 504})  # what another try may not meet
+
+Media = bytes | Path | AsyncIterable[bytes]
+T = TypeVar("T")
+
+
+class Connection:
+    """How a client asks its gateway. A `session` that is given stays open."""
+
+    def __init__(
+        self, url: str, session: aiohttp.ClientSession | None, key: str | None, *, stall_s: float, tries: int
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._given = session
+        self._own: aiohttp.ClientSession | None = None
+        # media does not get smaller, and lengths must stay those of the files
+        self._headers = {"Accept-Encoding": "identity"} | ({"X-API-Key": key} if key else {})
+        self._stall_s = stall_s
+        self._tries = tries
+
+    def open(self) -> None:
+        if self._given is None:
+            self._own = aiohttp.ClientSession()
+
+    async def close(self) -> None:
+        if self._own is not None:
+            await self._own.close()
+            self._own = None
+
+    def post(
+        self, path: str, wish: object, accept: str = "*/*", *, again: bool = True
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self.answer("POST", self.url + path, {"Accept": accept}, json=wish, again=again)
+
+    def send(
+        self, path: str, media: Media, headers: dict[str, str], good: tuple[int, ...], *, waits: bool
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """An answer to media in the body. `waits`: it comes after all work, however long that takes."""
+        again = isinstance(media, bytes | Path)
+        return self.answer("POST", self.url + path, headers, good, media=media, again=again, waits=waits)
+
+    async def told(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        wish: object = None,
+        good: tuple[int, ...] = (200,),
+        again: bool = True,
+    ) -> T:
+        """A short answer as a value."""
+        async with self.answer(method, self.url + path, {}, good, json=wish, again=again) as response:
+            return await value(response, kind)
+
+    async def gone(self, path: str) -> None:
+        async with self.answer("DELETE", self.url + path, {}, (204,), again=True):
+            pass
+
+    @asynccontextmanager
+    async def answer(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        good: tuple[int, ...] = (200,),
+        json: object = None,
+        media: Media | None = None,
+        *,
+        again: bool = False,
+        waits: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer that is not a refusal. `again`: asked once more when the gateway says when."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=10, sock_read=None if waits else self._stall_s
+        )
+        left = self._tries if again else 0
+        while True:
+            response = await self._asked(method, url, self._headers | headers, json, media, timeout)
+            async with response:
+                if response.status in good:
+                    yield response
+                    return
+                refusal = refused(
+                    response.status,
+                    await start(response, REFUSAL_BYTES_MAX),
+                    retry_after=response.headers.get("Retry-After"),
+                    request_id=response.headers.get("X-Request-Id"),
+                )
+            wait_s = _passes(refusal)
+            if wait_s is None or not left:
+                raise refusal
+            left -= 1
+            await asyncio.sleep(wait_s)
+
+    async def _asked(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        json: object,
+        media: Media | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        session = self._given or self._own
+        if session is None:
+            raise RuntimeError("the client is not open: use `async with Client(...) as client`")
+        data = await asyncio.to_thread(media.open, "rb") if isinstance(media, Path) else media
+        try:
+            return await session.request(
+                method,
+                url,
+                json=json,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+            )
+        except aiohttp.ClientResponseError as failure:
+            raise Malformed(f"the answer is not HTTP: {failure.message}") from failure
+        except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts too
+            raise Unreachable(f"{self.url}: {str(failure) or type(failure).__name__}") from failure
+
+
+def _passes(refusal: Refused) -> float | None:
+    """In how many seconds the refusal may be over; None where nobody says, or it is too long."""
+    wait_s = refusal.retry_after_s if refusal.status in PASSING else None
+    return wait_s if wait_s is not None and wait_s <= WAIT_S_MAX else None
+
+
+def query(fields: Mapping[str, object]) -> str:
+    """What is asked for, behind a path; what is None is not."""
+    told = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in fields.items()
+        if value is not None
+    }
+    return f"?{urlencode(told)}" if told else ""
+
+
+async def value(response: aiohttp.ClientResponse, kind: type[T]) -> T:
+    """A short answer's JSON. Raises Malformed or Unreachable."""
+    try:
+        return msgspec.json.decode(await response.read(), type=kind)
+    except (ValueError, RecursionError) as failure:
+        raise Malformed(f"the answer is not what it should be: {failure}") from failure
+    except (aiohttp.ClientError, OSError) as failure:
+        raise Unreachable(f"the answer broke off: {str(failure) or type(failure).__name__}") from failure
+
+
+async def start(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """The first bytes of a short answer; what is missing of a broken one is not asked for."""
+    data = b""
+    try:
+        while len(data) < bytes_max and (more := await response.content.readany()):
+            data += more
+    except (aiohttp.ClientError, OSError):
+        pass
+    return data[:bytes_max]
