@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         8000, ge=0, le=65535, validation_alias=_also("PORT", "PORT"), description="Port; 0 takes a free one."
     )
     shutdown_s: float = Field(30, ge=0, le=600, description="How long open streams may finish at shutdown.")
+    git_sha: str = Field(
+        "unknown", validation_alias=_also("GIT_SHA", "GIT_SHA"), description="What was built, as it is told."
+    )
+    build_time: str = Field(
+        "unknown", validation_alias=_also("BUILD_TIME", "BUILD_TIME"), description="When it was built."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias=_also("LOG_LEVEL", "LOG_LEVEL"), description="Least level that is logged."
     )
@@ -142,6 +148,7 @@ class Settings(BaseSettings):
         None, validation_alias=_also("API_SECRET", "API_SECRET"),
         description="What signed calls are signed with.",
     )  # fmt: skip
+    replay_refused: bool = Field(True, description="Answer a signature once.")
     open: Annotated[tuple[OpenScope, ...], NoDecode] = Field(
         (), description="What may be called without a key: download, transcribe, extract; or true for all."
     )

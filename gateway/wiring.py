@@ -103,7 +103,7 @@ class Gateway:
         self.secret = (
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
         )
-        self.began = time.monotonic()
+        self.began, self.started_at = time.monotonic(), datetime.now(UTC)
         self.metrics = Metrics()
         self.lag = Lag()
         self.tracing = Tracing(settings.otlp_endpoint, version=__version__)
@@ -241,11 +241,18 @@ class Gateway:
             raise
 
     def transcript(
-        self, post: Post, options: Options, media: Wanted | None = None, *, owner: str = ANYONE
+        self,
+        post: Post,
+        options: Options,
+        media: Wanted | None = None,
+        *,
+        owner: str = ANYONE,
+        registered: bool = True,
     ) -> Transcript:
         """The transcript of what is heard in a post; in `media`, where those are its video.
 
-        `owner` asks for it, and has it from now on. Raises NotVideoContent, Busy, NotReady.
+        `owner` asks for it, and has it from now on; one that is begun is a job, unless it is `registered`
+        by what it is begun for. Raises NotVideoContent, Busy, NotReady.
         """
         wanted = media if media is not None and post.kind == "video" else heard(post)
         key = post.id
@@ -253,7 +260,25 @@ class Gateway:
             key = f"sound {post.sound.id}"  # the same one in other posts
         sound = self.sound(lambda: self.part(post, wanted))
         found = self.transcripts.join(key, options, sound, duration=post.duration_s, origin=_origin(post))
-        return self._owned(found, owner)
+        return self._owned(found, owner, registered=registered)
+
+    async def heard_before(self, post_id: str, options: Options, *, owner: str) -> Transcript | None:
+        """The whole transcript of what was heard in a post, if it is known; `owner` has it from now on."""
+        there = self.transcripts.named((post_id, options))
+        if there is not None and there.whole:
+            return self._owned(there, owner)
+        try:
+            found = await self.archive.heard(post_id, msgspec.to_builtins(options), self.settings.model_name)
+        except StoreUnavailable:
+            return None  # it is heard again
+        if found is None:
+            return None
+        stored, log_ = found
+        told = _told_again(
+            stored.id, log_, stored.title, stored.provenance, stored.created_at, stored.ended_at
+        )
+        told.owners = sorted(stored.owners)
+        return self._owned(told, owner)
 
     async def transcript_from(
         self, source: Source, post: Post, options: Options, *, owner: str = ANYONE
@@ -357,11 +382,11 @@ class Gateway:
         sound = self.sound(lambda: self.upload(key, fill))
         return self._owned(self.transcripts.join(("upload", key), options, sound, duration=None), owner)
 
-    def _owned(self, transcript: Transcript, owner: str) -> Transcript:
+    def _owned(self, transcript: Transcript, owner: str, *, registered: bool = True) -> Transcript:
         """The transcript, which has this owner too from now on."""
-        if not transcript.owners:
-            entry = Entry(transcript.id, transcript.created_at, owner=owner, url=transcript.origin.url)
-            self.register.begin(entry)
+        if not transcript.owners and registered:
+            known = {"url": transcript.origin.url}
+            self.register.begin(Entry(transcript.id, transcript.created_at, owner=owner, payload=known))
         if owner not in transcript.owners:
             transcript.owners.append(owner)
             if transcript.over:

@@ -18,6 +18,7 @@ from gateway.settings import Settings
 from gateway.web.app import ROUTES
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
+from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
 from gateway.web.middleware import NATIVE
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ def names(path: Path) -> str:
 def test_the_table_of_routes_is_the_gateways() -> None:
     table = rows(text("docs/api.md"), "route")
     told = {(route, errors) for cell, _, errors in table for route in re.findall(r"`([^`]+)`", cell)}
-    shapes = {"ttsave": "TTSave", "native": "native", "openai": "OpenAI"}
+    shapes = {"ttsave": "TTSave", "native": "native", "openai": "OpenAI", "tttranscribe": "TTTranscribe"}
     assert told == {(f"{one.method} {one.path}", shapes[one.dialect.name]) for one in ROUTES}
 
 
@@ -210,15 +211,17 @@ def test_every_code_is_in_the_table_once() -> None:
 
 
 def test_each_code_has_the_statuses_it_is_told_with() -> None:
-    assert {one.dialect.name for one in ROUTES} == {"native", "openai", "ttsave"}, (
+    assert {one.dialect.name for one in ROUTES} == {"native", "openai", "ttsave", "tttranscribe"}, (
         "one more needs a column in the table"
     )
-    for code, native, ttsave, advice in rows(text("docs/api.md"), "code"):
+    for code, native, ttsave, tttranscribe, advice in rows(text("docs/api.md"), "code"):
         kinds = [made(kind) for kind in failures() if kind.code == code]
         for dialect in (NATIVE, OPENAI):  # they share a column
             assert statuses(native) == {dialect.shape(kind, "0")[0] for kind in kinds}, code
         if ttsave != "-":  # not met there
             assert statuses(ttsave) == {TTSAVE.shape(kind, "0")[0] for kind in kinds}, code
+        if tttranscribe != "-":
+            assert statuses(tttranscribe) == {TTTRANSCRIBE.shape(kind, "0")[0] for kind in kinds}, code
         assert advice
 
 

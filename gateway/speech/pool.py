@@ -89,6 +89,11 @@ class LocalPool:
         return position, None if speed is None else round(seconds / speed, 1)
 
     @property
+    def first_s(self) -> float:
+        """Seconds until the first window of a transcript that begins now has its turn, as far as known."""
+        return self._queue.ahead_of_first / (self.speed or 1.0)
+
+    @property
     def pids(self) -> list[int]:
         """The processes of the loaded workers."""
         return [worker.pid for worker in self._workers]

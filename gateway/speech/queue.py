@@ -82,6 +82,11 @@ class Queue(Generic[T]):
             ahead.append(line[0])
         return 0, 0.0
 
+    @property
+    def ahead_of_first(self) -> float:
+        """Seconds of sound that go before the first window of a transcript that begins now."""
+        return _sum(list(self._firsts))[1]
+
     def take(self, workers: int) -> list[Waiting[T]]:
         """The next batch for one of so many workers; empty when nothing waits."""
         if self._firsts and (self._ahead < FIRSTS_MAX or not self._turns):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from gateway.errors import Busy, Cancelled, GatewayError, Internal
+from gateway.errors import Busy, Cancelled, GatewayError, Internal, by_code
 from gateway.speech.cost import Cost
 from gateway.speech.messages import Options
 from gateway.tasks import Background, Shared
@@ -213,6 +213,11 @@ class Transcript:
         return self._segments[-1].end if self._segments else 0.0
 
     @property
+    def text(self) -> str:
+        """What was said so far."""
+        return text_of(self._segments)
+
+    @property
     def heard_s(self) -> float:
         """How much of the sound was recognised."""
         last = self._log[-1] if self._log else None
@@ -255,6 +260,17 @@ class Transcript:
                 if self.over:
                     return
                 await grown.wait()
+
+    async def end(self) -> End:
+        """Follows it to its end. Raises what it failed with."""
+        async with aclosing(self.follow()) as log:
+            async for _, event in log:
+                match event:
+                    case End():
+                        return event
+                    case Failed():
+                        raise by_code(event.code, event.message)
+        raise Internal
 
     async def hand_out(self) -> None:
         """Words are about to be handed to somebody by its id."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import structlog
 
 from gateway.errors import BadRequest, Busy, GatewayError, NotReady
@@ -84,6 +85,13 @@ class Transcripts:
         if self.room or speed is None or not left:
             return _RETRY_S
         return min(_RETRY_S_MAX, max(1, math.ceil(min(left) * len(left) / speed)))
+
+    @property
+    def load(self) -> "Load":
+        """How much there is to do, and for how long one more would wait."""
+        running = [transcript for transcript, _ in self._running.values() if not transcript.ending]
+        waiting = sum(not len(one) and one.standing.position > 0 for one in running)
+        return Load(len(running) - waiting, waiting, self._pool.first_s if self.room else float(self.wait_s))
 
     def place(self) -> "Place":
         """Room for one transcript, until it begins or its wish is given up. Raises as `check`."""
@@ -291,6 +299,14 @@ def end_of(transcript: Transcript) -> str:
     """How one that is over ended: ok, or an error's code. Pure."""
     last = transcript.events[-1]
     return last.code if isinstance(last, Failed) else "ok"
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Transcripts at work, those that wait for their first turn, and how long one more would wait."""
+
+    active: int
+    waiting: int
+    wait_s: float
 
 
 class Place:

@@ -38,6 +38,7 @@ from gateway.wire.events import (
 
 State = Literal["RUNNING", "COMPLETE", "FAILED"]
 
+_ALIKE = 20  # transcripts of one post that are looked through for the one with some options
 _AT_ONCE = 200  # rows that one transaction of a sweep removes: others want to write too
 
 
@@ -224,6 +225,25 @@ class Transcripts:
         """A transcript. Raises NotFound."""
         async with self._database.reading() as tx:
             return await self._read(tx, id_, owner)
+
+    async def heard(
+        self, post_id: str, options: dict[str, Any], model: str
+    ) -> tuple[Stored, tuple[Logged, ...]] | None:
+        """The newest whole transcript of what a model heard in a post, by these options, with its log."""
+        same = sa.and_(
+            transcripts.c.post_id == post_id,
+            transcripts.c.state == "COMPLETE",
+            transcripts.c.source == "speech",
+            transcripts.c.model == model,
+        )
+        newest = sa.select(transcripts.c.id, transcripts.c.options).where(same)
+        async with self._database.reading() as tx:
+            rows = (await tx.execute(newest.order_by(transcripts.c.created_at.desc()).limit(_ALIKE))).all()
+        found = next((row.id for row in rows if row.options == options), None)
+        try:
+            return None if found is None else await self.whole(found)
+        except NotFound:  # removed in this moment
+            return None
 
     async def segments(self, id_: str, *, owner: str | None = None) -> tuple[Segment, ...]:
         """Its segments. Raises NotFound."""

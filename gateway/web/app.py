@@ -8,9 +8,10 @@ from aiohttp import web
 from gateway.store.accounts import Scope
 from gateway.web import bought, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
-from gateway.web.dialects import credits, openai, ttsave
+from gateway.web.dialects import credits, openai, ttsave, tttranscribe
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
+from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
 from gateway.web.keys import GATEWAY
 from gateway.web.media import media
 from gateway.web.metrics import metrics
@@ -60,6 +61,14 @@ ROUTES = (
     Route("POST", "/v1/audio/translations", openai.translations, OPENAI, True, "transcribe"),
     Route("GET", "/v1/models", openai.models, OPENAI, scope="transcribe"),
     Route("GET", "/v1/models/{model}", openai.model, OPENAI, scope="transcribe"),
+    Route("POST", "/api/transcribe", tttranscribe.transcribe, TTTRANSCRIBE),
+    Route("GET", "/api/health", tttranscribe.health, TTTRANSCRIBE),
+    Route("GET", "/api/version", tttranscribe.version, TTTRANSCRIBE),
+    Route("GET", "/version", tttranscribe.version, TTTRANSCRIBE),
+    Route("GET", "/queue/status", tttranscribe.queue, TTTRANSCRIBE),
+    Route("GET", "/jobs", tttranscribe.jobs, TTTRANSCRIBE, scope="transcribe"),
+    Route("GET", "/jobs/failed", tttranscribe.failed, TTTRANSCRIBE, scope="transcribe"),
+    Route("POST", "/jobs/repair", tttranscribe.repair, TTTRANSCRIBE, scope="transcribe"),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/metrics", metrics),
@@ -67,7 +76,7 @@ ROUTES = (
 )
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
-_BRANCHES = {"/api/v3/": TTSAVE, "/v1/": OPENAI}
+_BRANCHES = {"/api/": TTTRANSCRIBE, "/api/v3/": TTSAVE, "/v1/": OPENAI}  # the longest counts
 
 
 def application(gateway: Gateway) -> web.Application:
@@ -91,5 +100,5 @@ def application(gateway: Gateway) -> web.Application:
 
 def _owner(path: str) -> Dialect:
     exact = next((route.dialect for route in ROUTES if route.path == path), None)
-    branch = next((dialect for start, dialect in _BRANCHES.items() if path.startswith(start)), NATIVE)
-    return exact or branch
+    branch = max((start for start in _BRANCHES if path.startswith(start)), key=len, default=None)
+    return exact or (NATIVE if branch is None else _BRANCHES[branch])

@@ -75,6 +75,17 @@ async def check(request: web.Request, scope: Scope) -> None:
     raise Forbidden(f"The key is not for this: it has no scope {scope}.")
 
 
+def own(request: web.Request) -> str | None:
+    """Whose things a caller of a route with a scope is shown; None: everybody's.
+
+    Strangers from elsewhere have none that are theirs. Raises ApiKeyInvalid for them.
+    """
+    caller = request[CALLER]
+    if caller.stranger and caller.bounded:
+        raise ApiKeyInvalid
+    return caller.owner
+
+
 async def signed_owner(gateway: Gateway, key: str) -> Account | None:
     """Whose key that is in a signed call; None: nobody's."""
     owner, sent = None, _digest(key)
@@ -84,6 +95,19 @@ async def signed_owner(gateway: Gateway, key: str) -> Account | None:
     if owner is None:
         return None
     return msgspec.structs.replace(await gateway.accounts.named(owner), scopes=CALLS)
+
+
+async def signer(gateway: Gateway, key: str) -> Account | None:
+    """Whose key that is in a signed call, of any kind; None: nobody's, or nothing to sign with is set.
+
+    Raises Forbidden, StoreUnavailable.
+    """
+    if gateway.settings.api_secret is None:
+        return None
+    found = await signed_owner(gateway, key) or await _of_key(gateway, key)
+    if found is not None and "transcribe" not in found.scopes:
+        raise Forbidden("The key is not for this: it has no scope transcribe.")
+    return found
 
 
 def known(request: web.Request, account: Account) -> Caller:

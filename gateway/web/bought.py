@@ -1,14 +1,12 @@
 """POST /transcripts: the transcript of an upload, for a code."""
 
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
 from aiohttp import web
 
-from gateway import errors
 from gateway.errors import BadRequest, CodeRefused, CodeUnknown, GatewayError, NotFound, UnsupportedBody
-from gateway.speech.transcripts import Transcript
 from gateway.store.jobs import Job
 from gateway.web import auth, params, purchase, upload
 from gateway.web.keys import GATEWAY
@@ -16,7 +14,6 @@ from gateway.web.params import SpeechWish
 from gateway.web.purchase import Purchase
 from gateway.web.transcribe import options_of_upload
 from gateway.web.upload import Upload
-from gateway.wire.events import End, Failed, Segment, text_of
 from gateway.wiring import Gateway
 
 KEY_CHARS_MAX = 200
@@ -88,11 +85,11 @@ async def _made(request: web.Request, bought: Purchase, body: Upload) -> web.Res
     if not wish.wait:
         return _running(bought.id)
     try:
-        end = await _end(running)
+        end = await running.end()
     except GatewayError:
         bought.check()  # which is why it ended
         raise
-    return _complete(bought.id, end.duration, bought.charged_s, _text(running))
+    return _complete(bought.id, end.duration, bought.charged_s, running.text)
 
 
 async def _bought(stack: AsyncExitStack, request: web.Request, code: str, key: str | None) -> Purchase | Job:
@@ -124,7 +121,7 @@ async def _again(gateway: Gateway, job: Job, *, wait: bool) -> web.Response:
     assert id_ is not None
     running = gateway.transcripts.by_id(id_)
     if job.state != "COMPLETE" and wait and running is not None:
-        await _end(running)
+        await running.end()
         job = await gateway.jobs.get(job.id)
     if job.state != "COMPLETE":
         return _running(id_)
@@ -134,22 +131,6 @@ async def _again(gateway: Gateway, job: Job, *, wait: bool) -> web.Response:
     except NotFound:
         raise CodeUnknown from None
     return _complete(id_, (stored.duration_ms or 0) / 1000, charged_s, stored.text or "")
-
-
-async def _end(running: Transcript) -> End:
-    """Follows a transcript to its end. Raises what it failed with."""
-    async with aclosing(running.follow()) as log:
-        async for _, event in log:
-            match event:
-                case End():
-                    return event
-                case Failed():
-                    raise errors.by_code(event.code, event.message)
-    raise errors.Internal
-
-
-def _text(whole: Transcript) -> str:
-    return text_of([event for event in whole.events if isinstance(event, Segment)])
 
 
 def _wish(

@@ -9,6 +9,7 @@ import secrets
 import socket
 import struct
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -116,7 +117,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
             return response
 
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request[ID] = secrets.token_hex(8)
+        request_id = request[ID] = str(uuid.uuid4())
         began = time.monotonic()
         dialect = dialect_of(request.path)
         structlog.contextvars.bind_contextvars(request_id=request_id)

@@ -79,22 +79,11 @@ async def go_on(request: web.Request) -> None:
 
 
 async def body(request: web.Request, model: type[Model], settings: Settings, *, otherwise: str = "") -> Model:
-    """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow.
+    """The JSON body as a value. Raises Invalid, BodyTooLarge, BodyTooSlow, UnsupportedBody.
 
     `otherwise` is told to those whose body is no JSON, or more than JSON may be.
     """
-    check_encoding(request)
-    try:
-        await go_on(request)
-        async with asyncio.timeout(settings.body_s):
-            data = await request.read()
-    except TimeoutError:
-        raise BodyTooSlow from None
-    except web.HTTPRequestEntityTooLarge:
-        told = f"A JSON body has at most {settings.body_bytes_max} bytes. {otherwise}"
-        raise BodyTooLarge(told.strip()) from None
-    except (web.RequestPayloadError, HttpProcessingError):
-        raise Invalid([fault((), FRAMING, "framing")]) from None
+    data = await raw(request, settings, otherwise=otherwise)
     try:
         sent = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -106,6 +95,22 @@ async def body(request: web.Request, model: type[Model], settings: Settings, *, 
         return model.model_validate(sent)
     except ValidationError as error:
         raise Invalid([fault(one["loc"], one["msg"], one["type"]) for one in error.errors()]) from None
+
+
+async def raw(request: web.Request, settings: Settings, *, otherwise: str = "") -> bytes:
+    """The bytes of a JSON body. Raises Invalid, BodyTooLarge, BodyTooSlow, UnsupportedBody."""
+    check_encoding(request)
+    try:
+        await go_on(request)
+        async with asyncio.timeout(settings.body_s):
+            return await request.read()
+    except TimeoutError:
+        raise BodyTooSlow from None
+    except web.HTTPRequestEntityTooLarge:
+        told = f"A JSON body has at most {settings.body_bytes_max} bytes. {otherwise}"
+        raise BodyTooLarge(told.strip()) from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Invalid([fault((), FRAMING, "framing")]) from None
 
 
 def fields(model: type[Model], query: Mapping[str, object], form: Mapping[str, object]) -> Model:

@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway import errors
-from gateway.errors import ApiKeyInvalid, BadRequest, Busy, Cancelled, Ended, NotFound
+from gateway.errors import BadRequest, Busy, Cancelled, Ended, NotFound
 from gateway.speech.transcripts import Transcript
 from gateway.store.search import Hit
 from gateway.store.transcripts import Stored
 from gateway.web import accept, auth, params, stream
-from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
 from gateway.wire.events import End, Failed, Info, Segment, fields
 from gateway.wire.forms import NAMED, Form
@@ -99,14 +98,12 @@ async def index(request: web.Request) -> web.Response:
 
     The operator's are everybody's; strangers from elsewhere have none that are theirs.
     """
-    gateway, caller = request.app[GATEWAY], request[CALLER]
-    if caller.stranger and caller.bounded:
-        raise ApiKeyInvalid
+    gateway, owner = request.app[GATEWAY], auth.own(request)
     asked = params.fields(Asked, dict(request.query), {})
     if asked.q is None:
-        page = await gateway.archive.page(owner=caller.owner, after=asked.after, limit=asked.limit)
+        page = await gateway.archive.page(owner=owner, after=asked.after, limit=asked.limit)
         return _json({"transcripts": [_row(one) for one in page.items], "next": page.next})
-    hits = await gateway.search.find(asked.q, owner=caller.owner, after=asked.after, limit=asked.limit)
+    hits = await gateway.search.find(asked.q, owner=owner, after=asked.after, limit=asked.limit)
     return _json({"hits": [_hit(one) for one in hits.items], "next": hits.next})
 
 

@@ -21,7 +21,7 @@ def register(database: Database) -> Register:
 
 
 def entry(id_: str) -> Entry:
-    return Entry(id_, datetime.now(UTC), url=f"https://host/{id_}")
+    return Entry(id_, datetime.now(UTC), owner="somebody", payload={"url": f"https://host/{id_}"})
 
 
 async def rows(database: Database) -> dict[str, Any]:
