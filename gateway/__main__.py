@@ -46,7 +46,7 @@ def main() -> None:
 def serve() -> None:
     """Run the gateway; every setting is an environment variable (docs/settings.md)."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure(settings.least_level)
     from gateway.web.server import serve
 
     _run(serve(settings))
@@ -78,7 +78,7 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
 def upgrade() -> None:
     """Make the tables, or bring them up to date."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure(settings.least_level)
     from gateway.store import database, schema
 
     async def work() -> None:
@@ -146,7 +146,7 @@ def issue(
 ) -> None:
     """Issue codes and print them, each on a line of its own; they are shown this once."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure(settings.least_level)
     from gateway.store import database, schema
     from gateway.store.codes import Codes, Issued
 

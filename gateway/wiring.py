@@ -1,6 +1,7 @@
 """Gateway: everything long-lived, built once, closed in reverse."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,7 @@ from gateway.media.slideshow import Slideshows
 from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
 from gateway.media.spools import Fill, Spools
+from gateway.media.turns import Turns
 from gateway.media.uploads import Uploads
 from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
@@ -65,6 +67,7 @@ from gateway.store.register import Entry, Register
 from gateway.store.search import Search
 from gateway.store.seen import Seen
 from gateway.store.tables import ANYONE
+from gateway.store.totals import Totals
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.usage import Usage
@@ -99,8 +102,9 @@ class Gateway:
         self.secret = (
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
         )
+        self.began = time.monotonic()
         self.background = Background()
-        self.exits = Exits(settings.proxy_url)
+        self.exits = Exits(settings.proxies)
         self.dial = Dial(settings, self.exits)
         self.upstreams = Upstreams(settings, self.dial)
         self.redis = redis.of(settings)
@@ -126,7 +130,11 @@ class Gateway:
         self.uploads = Uploads(settings.data_dir / "uploads", bytes_max=settings.spool_bytes_max)
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.analyst = _analyst(settings, self.background, self.cache)
+        self.extractions = Turns(
+            settings.extractions_max, waiting_max=settings.extract_waiting_max, wait_s=settings.extract_s / 2
+        )
         self.database = database.of(settings)
+        self.totals = Totals(self.database)
         self.accounts = Accounts(self.database)
         self.usage = Usage(
             self.database,
@@ -266,7 +274,7 @@ class Gateway:
         if there is not None:
             return self._owned(there, owner)
         try:
-            found = await self._cues(post, chosen.part)
+            found = await self.captions(post, chosen.part)
             if not found and source == "auto":
                 raise UpstreamFailed("The captions have no text.")
         except GatewayError as failure:
@@ -320,8 +328,8 @@ class Gateway:
                     break
         return bytes(data)
 
-    async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
-        """What is in a file of captions, within their deadline."""
+    async def captions(self, post: Post, wanted: Wanted) -> list[Cue]:
+        """What is in a file of captions, within their deadline. Raises UpstreamFailed, UpstreamTimeout."""
         try:
             async with (
                 asyncio.timeout(self.settings.caption_s),
@@ -659,6 +667,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(gateway.writer.close)
         closing.push_async_callback(gateway.register.close)
         closing.push_async_callback(gateway.usage.close)
+        closing.push_async_callback(gateway.totals.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
@@ -683,6 +692,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(gateway.register.run(), "register")
         gateway.background.start(gateway.usage.run(), "usage")
+        gateway.background.start(gateway.totals.run(), "totals")
         gateway.background.start(_looking(gateway), "database")
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")

@@ -16,6 +16,7 @@ from gateway.__main__ import app as cli
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web.app import ROUTES
+from gateway.web.dialects.analyzer_answers import ANALYZER, code_of
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.middleware import NATIVE
@@ -64,7 +65,7 @@ def names(path: Path) -> str:
 def test_the_table_of_routes_is_the_gateways() -> None:
     table = rows(text("docs/api.md"), "route")
     told = {(route, errors) for cell, _, errors in table for route in re.findall(r"`([^`]+)`", cell)}
-    shapes = {"ttsave": "TTSave", "native": "native", "openai": "OpenAI"}
+    shapes = {"ttsave": "TTSave", "native": "native", "openai": "OpenAI", "analyzer": "analyzer"}
     assert told == {(f"{one.method} {one.path}", shapes[one.dialect.name]) for one in ROUTES}
 
 
@@ -222,7 +223,7 @@ def test_every_code_is_in_the_table_once() -> None:
 
 
 def test_each_code_has_the_statuses_it_is_told_with() -> None:
-    assert {one.dialect.name for one in ROUTES} == {"native", "openai", "ttsave"}, (
+    assert {one.dialect.name for one in ROUTES} == {"native", "openai", "ttsave", "analyzer"}, (
         "one more needs a column in the table"
     )
     for code, native, ttsave, advice in rows(text("docs/api.md"), "code"):
@@ -232,6 +233,15 @@ def test_each_code_has_the_statuses_it_is_told_with() -> None:
         if ttsave != "-":  # not met there
             assert statuses(ttsave) == {TTSAVE.shape(kind, "0")[0] for kind in kinds}, code
         assert advice
+
+
+def test_the_analyzers_own_codes_and_statuses_are_told() -> None:
+    table = {code: int(status) for code, status, _ in rows(text("docs/api.md"), "analyzer code")}
+    found = {code_of(kind): ANALYZER.shape(kind, "0")[0] for kind in map(made, failures())}
+    assert table.items() <= found.items()
+    for kind in map(made, failures()):
+        if code_of(kind) not in table:
+            assert (code_of(kind), ANALYZER.shape(kind, "0")[0]) == (kind.code, kind.status)
 
 
 def statuses(cell: str) -> set[int]:

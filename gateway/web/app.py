@@ -8,7 +8,9 @@ from aiohttp import web
 from gateway.store.accounts import Scope
 from gateway.web import bought, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
-from gateway.web.dialects import credits, openai, ttsave
+from gateway.web.dialects import analyzer, analyzer_service, credits, openai, ttsave
+from gateway.web.dialects.analyzer_answers import ANALYZER
+from gateway.web.dialects.analyzer_extraction import EXTRACTIONS, Extractions
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.keys import GATEWAY
@@ -59,13 +61,19 @@ ROUTES = (
     Route("POST", "/v1/audio/translations", openai.translations, OPENAI, True, "transcribe"),
     Route("GET", "/v1/models", openai.models, OPENAI, scope="transcribe"),
     Route("GET", "/v1/models/{model}", openai.model, OPENAI, scope="transcribe"),
+    Route("POST", "/extract", analyzer.extract, ANALYZER, scope="extract", family="analyzer"),
+    Route("POST", "/extract/batch", analyzer.batch, ANALYZER, scope="extract", family="analyzer"),
+    Route("POST", "/extract-transcript", analyzer.captions, ANALYZER, scope="extract", family="analyzer"),
+    Route("GET", "/health", analyzer_service.health, ANALYZER),
+    Route("GET", "/supported-platforms", analyzer_service.platforms, ANALYZER),
+    Route("GET", "/stats", analyzer_service.stats, ANALYZER),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/", status.root),
 )
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
-_BRANCHES = {"/api/v3/": TTSAVE, "/v1/": OPENAI}
+_BRANCHES = {"/api/v3/": TTSAVE, "/v1/": OPENAI, "/extract/": ANALYZER}
 
 
 def application(gateway: Gateway) -> web.Application:
@@ -78,6 +86,7 @@ def application(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app[OPEN] = Requests()
     app[PLACES] = Places()
+    app[EXTRACTIONS] = Extractions(gateway)
     app.on_response_prepare.append(remember_head)
     app.on_response_prepare.append(tell)
     for route in ROUTES:
@@ -87,7 +96,9 @@ def application(gateway: Gateway) -> web.Application:
     return app
 
 
+_EXACT = {route.path: route.dialect for route in ROUTES}
+
+
 def _owner(path: str) -> Dialect:
-    exact = next((route.dialect for route in ROUTES if route.path == path), None)
     branch = next((dialect for start, dialect in _BRANCHES.items() if path.startswith(start)), NATIVE)
-    return exact or branch
+    return _EXACT.get(path, branch)
