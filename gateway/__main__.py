@@ -111,7 +111,7 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
 def upgrade() -> None:
     """Make the tables, or bring them up to date."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure(settings.least_level)
     from gateway.store import database, schema
 
     async def work() -> None:
@@ -179,7 +179,7 @@ def issue(
 ) -> None:
     """Issue codes and print them, each on a line of its own; they are shown this once."""
     settings = _settings()
-    log.configure(settings.log_level)
+    log.configure(settings.least_level)
     from gateway.store import database, schema
     from gateway.store.codes import Codes, Issued
 
@@ -364,7 +364,7 @@ def _told(settings: Settings) -> Iterator[None]:
                 )
                 closing.callback(cloud.close)
         log.configure(
-            settings.log_level,
+            settings.least_level,
             severity=cloud is not None,
             on_failure=sentry.tell if sentry is not None else None,
             on_line=cloud.tell if cloud is not None else None,

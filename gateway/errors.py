@@ -227,6 +227,11 @@ class NotVideoContent(PostRefused):
     text = "The post has nothing of the kind that was asked for."
 
 
+class CaptionsUnavailable(PostRefused):
+    code = "CAPTIONS_UNAVAILABLE"
+    text = "The post has no captions."
+
+
 # The origin: the site that has the media
 
 

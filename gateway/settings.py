@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1 << 30
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in each so many
+SCRAPERAPI = "proxy-server.scraperapi.com:8001"
 REDIS_ALL = {"db", "username", "password"}  # parameters in the address of Redis
 REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 FULL_S_MAX = 365 * 24 * 3600  # a bucket's time in microseconds must be exact in Redis too: below 2**53
@@ -89,6 +90,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias=_also("LOG_LEVEL", "LOG_LEVEL"), description="Least level that is logged."
     )
+    debug_mode: bool = Field(
+        False, validation_alias=_also("DEBUG_MODE", "DEBUG_MODE"),
+        description="Log all there is, as log level debug does.",
+    )  # fmt: skip
     enable_metrics: bool = Field(
         True, validation_alias=_also("ENABLE_METRICS", "ENABLE_METRICS"),
         description="Tell metrics at /metrics: with the admin key, or without one on this machine.",
@@ -233,6 +238,10 @@ class Settings(BaseSettings):
     proxy_ca_file: Path | None = Field(
         None, description="PEM file of the CA that such a proxy signs with; trusted for the site only."
     )
+    scraperapi_key: SecretStr | None = Field(
+        None, min_length=1, validation_alias=_also("SCRAPERAPI_KEY", "SCRAPERAPI_KEY"),
+        description="Key of ScraperAPI, whose proxy is used where no other is set.",
+    )  # fmt: skip
     origin_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="More host suffixes that media may come from, separated by commas."
     )
@@ -245,6 +254,13 @@ class Settings(BaseSettings):
     extract_waiting_max: int = Field(64, ge=0, description="Extractions that may wait for a process.")
     extract_s: float = Field(
         20, gt=0, le=300, description="Deadline of one extraction; it waits half as long for a process."
+    )
+    extractions_max: int = Field(
+        5, ge=1, le=1024, validation_alias=_also("EXTRACTIONS_MAX", "MAX_CONCURRENT_EXTRACTIONS"),
+        description="Posts extracted at once for the analyzer's routes.",
+    )  # fmt: skip
+    batch_urls_max: int = Field(
+        50, ge=1, le=1000, description="Addresses in one batch whose results are streamed."
     )
     extract_cache_s: float = Field(300, ge=0, description="How long an extracted post is kept at the most.")
     origin_reads_max: int = Field(16, ge=1, le=1024, description="Media reads open at once at the site.")
@@ -461,6 +477,18 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @property
+    def least_level(self) -> str:
+        """The least level that is logged."""
+        return "debug" if self.debug_mode else self.log_level
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The proxies for the site. There are secrets in them."""
+        if self.proxy_url or self.scraperapi_key is None:
+            return self.proxy_url
+        return (f"http://scraperapi:{quote(self.scraperapi_key.get_secret_value(), safe='')}@{SCRAPERAPI}",)
 
     @cached_property
     def rate(self) -> Rate:

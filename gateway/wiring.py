@@ -47,6 +47,7 @@ from gateway.media.slideshow import Slideshows
 from gateway.media.sniff import foreign
 from gateway.media.spool import Spool
 from gateway.media.spools import Fill, Spools
+from gateway.media.turns import Turns
 from gateway.media.uploads import Uploads
 from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
@@ -68,6 +69,7 @@ from gateway.store.register import Entry, Register
 from gateway.store.search import Search
 from gateway.store.seen import Seen
 from gateway.store.tables import ANYONE
+from gateway.store.totals import Totals
 from gateway.store.transcripts import Draft, Provenance
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.usage import Usage
@@ -108,7 +110,7 @@ class Gateway:
         self.lag = Lag()
         self.tracing = Tracing(settings.otlp_endpoint, version=__version__)
         self.background = Background()
-        self.exits = Exits(settings.proxy_url)
+        self.exits = Exits(settings.proxies)
         self.dial = Dial(settings, self.exits)
         self.upstreams = Upstreams(settings, self.dial, tracing=self.tracing)
         self.redis = redis.of(settings)
@@ -139,7 +141,11 @@ class Gateway:
         self.uploads = Uploads(settings.data_dir / "uploads", bytes_max=settings.spool_bytes_max)
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)
         self.analyst = _analyst(settings, self.background, self.cache)
+        self.extractions = Turns(
+            settings.extractions_max, waiting_max=settings.extract_waiting_max, wait_s=settings.extract_s / 2
+        )
         self.database = database.of(settings)
+        self.totals = Totals(self.database)
         self.accounts = Accounts(self.database)
         self.usage = Usage(
             self.database,
@@ -304,7 +310,7 @@ class Gateway:
         if there is not None:
             return self._owned(there, owner)
         try:
-            found = await self._cues(post, chosen.part)
+            found = await self.captions(post, chosen.part)
             if not found and source == "auto":
                 raise UpstreamFailed("The captions have no text.")
         except GatewayError as failure:
@@ -358,8 +364,8 @@ class Gateway:
                     break
         return bytes(data)
 
-    async def _cues(self, post: Post, wanted: Wanted) -> list[Cue]:
-        """What is in a file of captions, within their deadline."""
+    async def captions(self, post: Post, wanted: Wanted) -> list[Cue]:
+        """What is in a file of captions, within their deadline. Raises UpstreamFailed, UpstreamTimeout."""
         try:
             async with (
                 asyncio.timeout(self.settings.caption_s),
@@ -697,6 +703,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(gateway.writer.close)
         closing.push_async_callback(gateway.register.close)
         closing.push_async_callback(gateway.usage.close)
+        closing.push_async_callback(gateway.totals.close)
         closing.callback(gateway.spools.close)
         closing.push_async_callback(gateway.pool.close)
         closing.push_async_callback(gateway.transcripts.close)
@@ -721,6 +728,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(gateway.register.run(), "register")
         gateway.background.start(gateway.usage.run(), "usage")
+        gateway.background.start(gateway.totals.run(), "totals")
         gateway.background.start(_looking(gateway), "database")
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")

@@ -16,6 +16,7 @@ from gateway.__main__ import app as cli
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web.app import ROUTES
+from gateway.web.dialects.analyzer_answers import ANALYZER, code_of
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
@@ -60,7 +61,10 @@ def names(path: Path) -> str:
 def test_the_table_of_routes_is_the_gateways() -> None:
     table = rows(text("docs/api.md"), "route")
     told = {(route, errors) for cell, _, errors in table for route in re.findall(r"`([^`]+)`", cell)}
-    shapes = {"ttsave": "TTSave", "native": "native", "openai": "OpenAI", "tttranscribe": "TTTranscribe"}
+    shapes = {
+        "ttsave": "TTSave", "native": "native", "openai": "OpenAI", "tttranscribe": "TTTranscribe",
+        "analyzer": "analyzer",
+    }  # fmt: skip
     assert told == {(f"{one.method} {one.path}", shapes[one.dialect.name]) for one in ROUTES}
 
 
@@ -211,7 +215,13 @@ def test_every_code_is_in_the_table_once() -> None:
 
 
 def test_each_code_has_the_statuses_it_is_told_with() -> None:
-    assert {one.dialect.name for one in ROUTES} == {"native", "openai", "ttsave", "tttranscribe"}, (
+    assert {one.dialect.name for one in ROUTES} == {
+        "native",
+        "openai",
+        "ttsave",
+        "tttranscribe",
+        "analyzer",
+    }, (  # fmt: skip
         "one more needs a column in the table"
     )
     for code, native, ttsave, tttranscribe, advice in rows(text("docs/api.md"), "code"):
@@ -223,6 +233,15 @@ def test_each_code_has_the_statuses_it_is_told_with() -> None:
         if tttranscribe != "-":
             assert statuses(tttranscribe) == {TTTRANSCRIBE.shape(kind, "0")[0] for kind in kinds}, code
         assert advice
+
+
+def test_the_analyzers_own_codes_and_statuses_are_told() -> None:
+    table = {code: int(status) for code, status, _ in rows(text("docs/api.md"), "analyzer code")}
+    found = {code_of(kind): ANALYZER.shape(kind, "0")[0] for kind in map(made, failures())}
+    assert table.items() <= found.items()
+    for kind in map(made, failures()):
+        if code_of(kind) not in table:
+            assert (code_of(kind), ANALYZER.shape(kind, "0")[0]) == (kind.code, kind.status)
 
 
 def statuses(cell: str) -> set[int]:

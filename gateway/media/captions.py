@@ -60,6 +60,12 @@ def caption(
     return next((one for one in as_spoken if language in (None, one.language)), None)
 
 
+def there(post: Post) -> list[Chosen]:
+    """All that can be read, of one language the best first."""
+    found = [one for one in map(_chosen, post.captions) if one.readable]
+    return sorted(found, key=lambda one: (one.language, _TRUST.index(one.kind)))
+
+
 def cues(file: bytes, duration_s: float | None) -> list[Cue]:
     """The cues of a caption file in the order of time; none overlaps another or the post's end.
 

@@ -56,7 +56,7 @@ class Dial:
         tls = ssl.create_default_context()
         if settings.proxy_ca_file is not None:
             tls.load_verify_locations(settings.proxy_ca_file)
-        resolver = None if settings.proxy_url else PublicResolver()
+        resolver = None if settings.proxies else PublicResolver()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=tls, resolver=resolver, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -84,21 +84,23 @@ class Extractor:
         """Ends the extractor processes."""
         await self._processes.close()
 
-    async def find(self, text: str) -> Post:
-        """The post of an address, or of a share text around one.
+    async def find(self, text: str, *, since: float = 0.0) -> Post:
+        """The post of an address, or of a share text around one; as its page was `since`, in unix time.
 
         Raises InvalidUrl, the errors of a refused post or origin, UpstreamTimeout, Busy.
         """
-        address = await self._address(text)
+        address = await self.address(text)
         post_id = address.post_id
         assert post_id is not None
 
         def missed() -> Coroutine[Any, Any, Post]:
             self.misses += 1
-            return self._extract(address)
+            return self._extract(address, since)
 
         self.asked += 1
-        post = self._kept(post_id) or await self._flight.run(post_id, missed)
+        post = self._kept(post_id, since) or await self._flight.run(post_id, missed)
+        if post.read_at < since:  # others, who began it, take an older one from the shelf
+            post = await self._extract(address, since)
         if (post.duration_s or 0) > self._settings.video_duration_max:
             raise VideoTooLong(f"The post is longer than {self._settings.video_duration_max:g} seconds.")
         return post
@@ -111,7 +113,7 @@ class Extractor:
 
     async def fresh(self, text: str) -> Post:
         """The post as its page is now, past what is kept. Raises the same."""
-        return await self._read(await self._address(text))
+        return await self._read(await self.address(text))
 
     async def renew(self) -> None:
         """Replaces the extractor processes one by one, so that they run the yt-dlp that is installed now."""
@@ -124,7 +126,8 @@ class Extractor:
         await asyncio.sleep(SETTLE_S)
         await self._processes.renew()
 
-    async def _address(self, text: str) -> Address:
+    async def address(self, text: str) -> Address:
+        """The address in a text, with its post's id. Raises InvalidUrl, UpstreamTimeout."""
         address = links.find(text)
         return address if address.post_id is not None else await self._unfolded(address)
 
@@ -138,20 +141,20 @@ class Extractor:
             raise InvalidUrl("The short link does not lead to a post.")
         return found
 
-    async def _extract(self, address: Address) -> Post:
-        kept = await self._shared(address, self._shelf) if self._shelf else await self._new(address)
+    async def _extract(self, address: Address, since: float) -> Post:
+        kept = await self._shared(address, self._shelf, since) if self._shelf else await self._new(address)
         self._posts[kept.post.id] = kept
         while len(self._posts) > POSTS_KEPT_MAX:
             self._posts.popitem(last=False)
         return kept.post
 
-    async def _shared(self, address: Address, shelf: Shelf) -> Kept:
+    async def _shared(self, address: Address, shelf: Shelf, since: float) -> Kept:
         """As another gateway found it, is just finding it, or, where none does, as we do."""
         assert address.post_id is not None
-        kept = await shelf.get(address.post_id)
+        kept = await shelf.get(address.post_id, since)
         if kept is None:
             async with shelf.once(address.post_id):
-                kept = await shelf.get(address.post_id)
+                kept = await shelf.get(address.post_id, since)
                 if kept is None:
                     kept = await self._new(address)
                     await shelf.put(kept)
@@ -210,11 +213,11 @@ class Extractor:
         assert failure is not None
         raise failure
 
-    def _kept(self, post_id: str) -> Post | None:
+    def _kept(self, post_id: str, since: float) -> Post | None:
         kept = self._posts.get(post_id)
         if kept is None:
             return None
         if time.time() >= kept.good_until:
             del self._posts[post_id]
             return None
-        return kept.post
+        return kept.post if kept.post.read_at >= since else None

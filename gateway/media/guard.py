@@ -2,7 +2,7 @@
 
 Always: each hop is checked by `hosts.py` before anything is dialled. Redirects are followed here and not
 by libcurl; without a proxy the connection is pinned to an address that was found to be public. A page
-that is too large is broken off while it arrives.
+that is too large is broken off while it arrives. From one post to the next connections stay, nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from curl_cffi import Curl
 from curl_cffi.const import CurlECode, CurlOpt
 from curl_cffi.requests import Response, Session
 from curl_cffi.requests.errors import RequestsError
@@ -23,6 +24,8 @@ REDIRECTS_MAX = 5
 REDIRECTED = (301, 302, 303, 307, 308)
 PAGE_BYTES_MAX = 16 << 20  # unpacked; a post's page is under 1 MB
 CONNECT_S = 8  # a proxy that takes longer is given up, so that there is time for another
+
+POSTS_MAX = 100  # over one connection: a proxy may have another way out for the next
 
 ELSEWHERE = "The site's page leads somewhere else."
 INWARDS = "The site's name leads into a private network here."
@@ -41,6 +44,7 @@ def check() -> None:
     held = {
         "CurlCFFIRH._send": callable(getattr(CurlCFFIRH, "_send", None)),
         "CurlCFFIRH._create_instance": callable(getattr(CurlCFFIRH, "_create_instance", None)),
+        "InstanceStoreMixin._clear_instances": callable(getattr(CurlCFFIRH, "_clear_instances", None)),
         "YoutubeDL.build_request_director": callable(getattr(YoutubeDL, "build_request_director", None)),
         "YoutubeDL._request_director": isinstance(vars(YoutubeDL).get("_request_director"), cached_property),
     }
@@ -48,21 +52,64 @@ def check() -> None:
         raise RuntimeError(f"this yt-dlp has no {', '.join(gone)}: gateway/media/guard.py needs a change")
 
 
-def install(ydl: Any, hosts: Hosts, *, proxied: bool) -> None:
+class Connections:
+    """libcurl's handles with the connections that they have open, by the exit; one post has one at a time."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Curl, int]] = {}  # and how many posts had it
+
+    def take(self, exit: str) -> tuple[Curl, int]:
+        """A handle for a post."""
+        return self._kept.pop(exit, None) or (Curl(), 0)
+
+    def give_back(self, exit: str, curl: Curl, posts: int) -> None:
+        """Keeps a handle for the next post, with nothing of this one's."""
+        if posts >= POSTS_MAX or exit in self._kept:
+            curl.close()
+            return
+        curl.reset()
+        curl.setopt(CurlOpt.COOKIELIST, "ALL")  # removes them
+        self._kept[exit] = curl, posts
+
+    def drop(self, exit: str) -> None:
+        """Ends what did not work: the next post may have more luck."""
+        curl, _ = self._kept.pop(exit, (None, 0))
+        if curl is not None:
+            curl.close()
+
+
+def install(
+    ydl: Any, hosts: Hosts, *, proxied: bool, connections: Connections | None = None, exit: str = ""
+) -> None:
     """Makes the guard the only way in which this YoutubeDL can send a request."""
-    handler = partial(GuardedRH, hosts=hosts, proxied=proxied)
+    kept = connections or Connections()
+    handler = partial(GuardedRH, hosts=hosts, proxied=proxied, connections=kept, exit=exit)
     ydl._request_director = ydl.build_request_director([handler])
 
 
 class GuardedRH(CurlCFFIRH):  # type: ignore[misc]
     """yt-dlp's own handler, which looks like a browser, one checked hop at a time."""
 
-    def __init__(self, *, hosts: Hosts, proxied: bool, resolve: Resolve = addresses, **more: Any) -> None:
-        self._open_session = partial(_Session, hosts, proxied, resolve)
+    def __init__(
+        self,
+        *,
+        hosts: Hosts,
+        proxied: bool,
+        resolve: Resolve = addresses,
+        connections: Connections | None = None,
+        exit: str = "",
+        **more: Any,
+    ) -> None:
+        self._open_session = partial(_Session, hosts, proxied, resolve, connections or Connections(), exit)
         super().__init__(**more)
 
     def _create_instance(self, cookiejar: Any = None) -> "_Session":
         return self._open_session(cookies=cookiejar)
+
+    def close(self) -> None:
+        """Ends its sessions, which yt-dlp leaves to the collector."""
+        self._clear_instances()
+        super().close()
 
     def _send(self, request: Any) -> Any:
         for _ in range(REDIRECTS_MAX + 1):
@@ -87,11 +134,22 @@ class _Page(Response):
 class _Session(Session[_Page]):
     """Sends nothing that was not checked, and follows nothing."""
 
-    def __init__(self, hosts: Hosts, proxied: bool, resolve: Resolve, **more: Any) -> None:
-        super().__init__(response_class=_Page, **more)
+    def __init__(
+        self, hosts: Hosts, proxied: bool, resolve: Resolve, connections: Connections, exit: str, **more: Any
+    ) -> None:
+        curl, self._posts = connections.take(exit)
+        super().__init__(response_class=_Page, curl=curl, use_thread_local_curl=False, **more)
+        self._connections = connections
+        self._exit = exit
         self._hosts = hosts
         self._proxied = proxied
         self._resolve = resolve
+
+    def close(self) -> None:
+        """Ends the session; its connection stays for another."""
+        if not self._closed:
+            self._closed = True
+            self._connections.give_back(self._exit, self.curl, self._posts + 1)
 
     def request(self, method: Any, url: str, **more: Any) -> _Page:  # type: ignore[override]
         if not self._hosts.ours(url):

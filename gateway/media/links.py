@@ -51,6 +51,11 @@ def find(text: str) -> Address:
     raise InvalidUrl
 
 
+def known(text: str) -> bool:
+    """Whether there is one in the text."""
+    return any(parse(candidate) is not None for candidate in _candidates(text[:TEXT_CHARS_MAX]))
+
+
 def canonical(post_id: str) -> str:
     """The address that the page is read from; it serves photo posts and any author too."""
     return f"https://www.tiktok.com/@_/video/{post_id}"

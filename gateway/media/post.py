@@ -62,6 +62,15 @@ class Caption(msgspec.Struct, frozen=True):
     source: Source
 
 
+class Figures(msgspec.Struct, frozen=True):
+    """How far a post has come, as its page counts; None where it does not."""
+
+    views: int | None = None
+    likes: int | None = None
+    comments: int | None = None
+    shares: int | None = None
+
+
 class Post(msgspec.Struct, frozen=True):
     """One TikTok address: a video, or photos with a sound. Times in seconds."""
 
@@ -78,6 +87,9 @@ class Post(msgspec.Struct, frozen=True):
     captions: tuple[Caption, ...] = ()
     cover: tuple[Source, ...] = ()  # alternates
     expires_at: float | None = None  # unix time after which a link is refused
+    figures: Figures = Figures()
+    posted_at: int | None = None  # unix time
+    read_at: float = 0.0  # unix time of its page
 
 
 class Wanted(msgspec.Struct, frozen=True):

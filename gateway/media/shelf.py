@@ -14,7 +14,7 @@ import msgspec
 from gateway.media.exits import Exits
 from gateway.media.post import Post
 
-FORM = 1  # of what is kept: another number where the same fields mean something else
+FORM = 2  # of what is kept: another number where the same fields mean something else
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -45,8 +45,8 @@ class Shelf:
         same = hashlib.sha256("\n".join(exits.places).encode()).hexdigest()[:16]
         self._prefix = f"post{FORM} {same}"
 
-    async def get(self, post_id: str) -> Kept | None:
-        """The post that another gateway put there."""
+    async def get(self, post_id: str, since: float = 0.0) -> Kept | None:
+        """The post that another gateway put there, if its page was read `since`."""
         value = await self._cache.get(self._name(post_id))
         if value is None:
             return None
@@ -54,7 +54,8 @@ class Shelf:
             kept = _decoder.decode(value)
         except msgspec.DecodeError:  # of a version that knows posts otherwise
             return None
-        return kept if kept.good_until > time.time() and kept.post.id == post_id else None
+        good = kept.good_until > time.time() and kept.post.read_at >= since
+        return kept if good and kept.post.id == post_id else None
 
     async def put(self, kept: Kept) -> None:
         """Lets the others have a post."""

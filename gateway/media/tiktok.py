@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable
 from http.cookiejar import Cookie
 from pathlib import Path
@@ -29,7 +30,7 @@ from gateway.media import cookies, refusals
 from gateway.media.confinement import confine
 from gateway.media.exits import Exit
 from gateway.media.hosts import Hosts
-from gateway.media.post import Caption, Format, Image, Post, Sound, Source
+from gateway.media.post import Caption, Figures, Format, Image, Post, Sound, Source
 
 MEMORY_BYTES_MAX = 1 << 30
 FILES_MAX = 256
@@ -153,14 +154,23 @@ def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], 
         "compat_opts": {"no-certifi"} if os.environ.get("SSL_CERT_FILE") else set(),
     }  # fmt: skip
 
+    connections = guard.Connections()
+
     def extract(ask: Ask) -> Post:
-        # a fresh one per post isolates cookies and status
         proxy = ask.exit.url or ""  # empty: none, whatever the environment says
+        try:
+            return extracted(ask, proxy)
+        except BaseException:
+            connections.drop(proxy)
+            raise
+
+    def extracted(ask: Ask, proxy: str) -> Post:
+        # a fresh one per post isolates cookies and status
         with yt_dlp.YoutubeDL(options | {"proxy": proxy}, auto_init=False) as ydl:
             login = _login(cookies_file, hosts)
             for one in login:
                 ydl.cookiejar.set_cookie(_jarred(one))
-            guard.install(ydl, hosts, proxied=bool(proxy))
+            guard.install(ydl, hosts, proxied=bool(proxy), connections=connections, exit=proxy)
             ie = TikTokIE()
             ydl.add_info_extractor(ie)
             try:
@@ -242,6 +252,8 @@ def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> 
     desc = _text(item.get("desc"))
     links = [source.url for one in formats for source in one.sources]
     links += [source.url for one in images for source in one.sources]
+    covers = _covers(item, sources)
+    links += [source.url for source in covers]
     return Post(
         id=ask.post_id,
         url=ask.url,
@@ -254,8 +266,16 @@ def _post(ask: Ask, info: dict[str, Any], item: dict[str, Any], cookie: Any) -> 
         images=images,
         sound=Sound(str(music["id"]) if music.get("id") else None, played) if played else None,
         captions=captions,
-        cover=_covers(item, sources),
+        cover=covers,
         expires_at=min((at for url in links if (at := _expiry(url)) is not None), default=None),
+        figures=Figures(
+            views=_count(info.get("view_count")),
+            likes=_count(info.get("like_count")),
+            comments=_count(info.get("comment_count")),
+            shares=_count(info.get("repost_count")),
+        ),
+        posted_at=_count(info.get("timestamp")) or None,
+        read_at=time.time(),
     )
 
 
@@ -306,6 +326,12 @@ def _whole(value: Any) -> int | None:
     return (
         int(value) if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()) else None
     )
+
+
+def _count(value: Any) -> int | None:
+    """A number of things; the site says less than none where it does not tell."""
+    found = _whole(value)
+    return found if found is None or found >= 0 else None
 
 
 def _expiry(url: str) -> float | None:

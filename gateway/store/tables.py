@@ -208,6 +208,14 @@ holds = Table(
           postgresql_where=text("state IN ('HELD', 'POSTED')")),
 )  # fmt: skip
 
+# what was counted, by all gateways together
+totals = Table(
+    "totals",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("value", sa.BigInteger, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

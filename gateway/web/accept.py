@@ -32,6 +32,12 @@ def form(request: web.Request) -> Form:
     raise NotAcceptable
 
 
+def accepts(request: web.Request, media_type: str) -> bool:
+    """Whether `Accept` names a media type."""
+    accepted = (request.headers.get("Accept") or "").split(",")[:_WISHES_MAX]
+    return any(weight > 0 and pattern == media_type for weight, pattern in map(_wish, accepted))
+
+
 def _covers(pattern: str, media_type: str) -> bool:
     return pattern in (media_type, "*/*") or (
         pattern.endswith("/*") and media_type.startswith(pattern.removesuffix("*"))

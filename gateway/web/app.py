@@ -8,7 +8,9 @@ from aiohttp import web
 from gateway.store.accounts import Scope
 from gateway.web import bought, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
-from gateway.web.dialects import credits, openai, ttsave, tttranscribe
+from gateway.web.dialects import analyzer, analyzer_service, credits, openai, ttsave, tttranscribe
+from gateway.web.dialects.analyzer_answers import ANALYZER
+from gateway.web.dialects.analyzer_extraction import EXTRACTIONS, Extractions
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
@@ -69,6 +71,12 @@ ROUTES = (
     Route("GET", "/jobs", tttranscribe.jobs, TTTRANSCRIBE, scope="transcribe"),
     Route("GET", "/jobs/failed", tttranscribe.failed, TTTRANSCRIBE, scope="transcribe"),
     Route("POST", "/jobs/repair", tttranscribe.repair, TTTRANSCRIBE, scope="transcribe"),
+    Route("POST", "/extract", analyzer.extract, ANALYZER, scope="extract", family="analyzer"),
+    Route("POST", "/extract/batch", analyzer.batch, ANALYZER, scope="extract", family="analyzer"),
+    Route("POST", "/extract-transcript", analyzer.captions, ANALYZER, scope="extract", family="analyzer"),
+    Route("GET", "/health", analyzer_service.health, ANALYZER),
+    Route("GET", "/supported-platforms", analyzer_service.platforms, ANALYZER),
+    Route("GET", "/stats", analyzer_service.stats, ANALYZER),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/metrics", metrics),
@@ -76,7 +84,9 @@ ROUTES = (
 )
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
-_BRANCHES = {"/api/": TTTRANSCRIBE, "/api/v3/": TTSAVE, "/v1/": OPENAI}  # the longest counts
+_BRANCHES = {  # the longest counts
+    "/api/": TTTRANSCRIBE, "/api/v3/": TTSAVE, "/v1/": OPENAI, "/extract/": ANALYZER,
+}  # fmt: skip
 
 
 def application(gateway: Gateway) -> web.Application:
@@ -89,6 +99,7 @@ def application(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app[OPEN] = Requests()
     app[PLACES] = Places()
+    app[EXTRACTIONS] = Extractions(gateway)
     app.on_response_prepare.append(remember_head)
     app.on_response_prepare.append(tell)
     for route in ROUTES:
@@ -98,7 +109,9 @@ def application(gateway: Gateway) -> web.Application:
     return app
 
 
+_EXACT = {route.path: route.dialect for route in ROUTES}
+
+
 def _owner(path: str) -> Dialect:
-    exact = next((route.dialect for route in ROUTES if route.path == path), None)
     branch = max((start for start in _BRANCHES if path.startswith(start)), key=len, default=None)
-    return exact or (NATIVE if branch is None else _BRANCHES[branch])
+    return _EXACT.get(path, NATIVE if branch is None else _BRANCHES[branch])

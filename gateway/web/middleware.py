@@ -27,8 +27,10 @@ from gateway.wire import ranges
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Shape = Callable[[GatewayError, str], tuple[int, Any]]
+Around = Callable[[web.Request, GatewayError, Any], Any]
 
 HEAD = web.RequestKey("head", web.StreamResponse)  # the prepared answer, once its head is on the way
+BEGAN = web.RequestKey("began", float)  # on the clock that only goes on
 END = web.RequestKey("end", str)  # how a stream ended, where the status does not tell
 ID = web.RequestKey("request_id", str)
 SENT = web.RequestKey("sent", int)  # bytes of a stream's body, framing included
@@ -91,10 +93,11 @@ OPEN = web.AppKey("open", Requests)
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """Who answers on some paths: how an error is told there."""
+    """Who answers on some paths: how an error is told there, and what is told beside it of its request."""
 
     name: str
     shape: Shape
+    around: Around | None = None
 
 
 def native(error: GatewayError, request_id: str) -> tuple[int, Any]:
@@ -118,7 +121,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
 
     async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request[ID] = str(uuid.uuid4())
-        began = time.monotonic()
+        began = request[BEGAN] = time.monotonic()
         dialect = dialect_of(request.path)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         end = "ok"
@@ -134,7 +137,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
             raise
         except (ConnectionError, TimeoutError) as error:
             if request.get(HEAD) is None:
-                end, response = "INTERNAL_ERROR", _answer(dialect, _foreseen(error), request_id)
+                end, response = "INTERNAL_ERROR", _answer(request, dialect, _foreseen(error))
                 return response
             break_off(request)
             end, response = (
@@ -149,7 +152,7 @@ def edge(dialect_of: Callable[[str], Dialect]) -> Any:
                 break_off(request)
                 end, response = f"broken: {failure.code}", request[HEAD]
             else:
-                response = _answer(dialect, failure, request_id, error)
+                response = _answer(request, dialect, failure, error)
             return response
         finally:
             seconds = time.monotonic() - began
@@ -259,9 +262,11 @@ def _foreseen(error: Exception) -> GatewayError:
 
 
 def _answer(
-    dialect: Dialect, error: GatewayError, request_id: str, cause: Exception | None = None
+    request: web.Request, dialect: Dialect, error: GatewayError, cause: Exception | None = None
 ) -> web.Response:
-    status, body = dialect.shape(error, request_id)
+    status, body = dialect.shape(error, request[ID])
+    if dialect.around is not None:
+        body = dialect.around(request, error, body)
     answer = web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
     if error.retry_after_s is not None:
         answer.headers["Retry-After"] = str(error.retry_after_s)

@@ -17,6 +17,7 @@ from tests.bench import machine
 from tests.bench.arriving import arriving
 from tests.bench.company import company, flat_speech
 from tests.bench.effort import Effort
+from tests.bench.extract import extract
 from tests.bench.first_byte import first_byte
 from tests.bench.flat import flat
 from tests.bench.limits import limits
@@ -41,6 +42,7 @@ BENCHES = {
     "flat": Bench(flat, 120),
     "first_byte": Bench(first_byte, 60),
     "limits": Bench(limits, 60),
+    "extract": Bench(extract, 200),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),

@@ -167,3 +167,100 @@ def test_every_request_of_a_youtube_dl_goes_through_the_guard() -> None:
     for url in ("https://example.com/", "file:///etc/passwd", "ftp://127.0.0.1/", "ws://127.0.0.1/"):
         with pytest.raises(RequestError):
             ydl.urlopen(url)
+
+
+class Wire:
+    """A server on this machine that speaks plain HTTP, and counts the connections to it."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.cookies: list[bytes] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/"
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self.connections += 1
+            Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            while head := connection.recv(65536):
+                self.cookies += [one for one in head.split(b"\r\n") if one.lower().startswith(b"cookie:")]
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nSet-Cookie: of=a-post; Path=/\r\nContent-Length: 2\r\n\r\nok"
+                )
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+def test_a_connection_stays_and_nothing_else(wire: Wire) -> None:
+    connections = guard.Connections()
+    for _ in range(3):
+        curl, posts = connections.take("exit")
+        session: Any = Session(curl=curl, use_thread_local_curl=False)
+        assert session.get(wire.url).content == b"ok"
+        assert session.get(wire.url).content == b"ok"
+        connections.give_back("exit", curl, posts + 1)
+    assert wire.connections == 1
+    # the second request of each post has the cookie of its first, and no first has one
+    assert len(wire.cookies) == 3
+    connections.drop("exit")
+    curl, posts = connections.take("exit")
+    assert posts == 0
+    again: Any = Session(curl=curl, use_thread_local_curl=False)
+    again.get(wire.url)
+    again.close()
+    assert (wire.connections, len(wire.cookies)) == (2, 3)
+
+
+def test_a_connection_has_so_many_posts_and_then_another_takes_over() -> None:
+    connections = guard.Connections()
+    first, _ = connections.take("exit")
+    connections.give_back("exit", first, guard.POSTS_MAX - 1)
+    second, posts = connections.take("exit")
+    assert (second, posts) == (first, guard.POSTS_MAX - 1)
+    connections.give_back("exit", second, guard.POSTS_MAX)
+    third, posts = connections.take("exit")
+    assert third is not first
+    assert posts == 0
+    third.close()
+
+
+def test_what_is_for_one_exit_is_not_for_another() -> None:
+    connections = guard.Connections()
+    one, _ = connections.take("one")
+    connections.give_back("one", one, 1)
+    other, _ = connections.take("other")
+    assert other is not one
+    other.close()
+    connections.drop("one")
+
+
+def test_a_youtube_dl_gives_its_connection_back() -> None:
+    connections = guard.Connections()
+    with yt_dlp.YoutubeDL({"proxy": ""}, auto_init=False) as ydl:
+        guard.install(ydl, Hosts(), proxied=False, connections=connections, exit="e")
+        (handler,) = ydl._request_director.handlers.values()
+        session = handler._get_instance(cookiejar=ydl.cookiejar)
+        curl = session.curl
+    kept, posts = connections.take("e")
+    assert (kept, posts) == (curl, 1)
+    kept.close()

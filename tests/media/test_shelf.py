@@ -4,7 +4,7 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.media.exits import Exits
@@ -54,6 +54,7 @@ def shelf(cache: Cache) -> Shelf:
 
 
 @given(post=posts)
+@settings(deadline=None)
 async def test_a_post_comes_back_as_it_was(post: Post) -> None:
     shelf, kept = Shelf(Cache(bytes_max=1 << 20), Exits(), wait_s=1), soon(post)
     await shelf.put(kept)

@@ -1,7 +1,7 @@
 """A gateway in this process, in front of the origin, as callers see it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from gateway.web.server import listening
 from gateway.wiring import Gateway
 from tests.origin.origin import Origin
+from tests.postgres import Cluster, Missing
 
 
 class Front:
@@ -87,6 +88,32 @@ async def speaking(start: Start, data_dir: Path, base_model: Path) -> Front:
     front: Front = await start(data_dir=data_dir, model="base", workers=1)
     await until(lambda: front.gateway.ready, 60)
     return front
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A PostgreSQL of the module's own."""
+    try:
+        cluster = Cluster()
+    except Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        cluster.make()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'rows.db'}"
+        return
+    cluster: Cluster = request.getfixturevalue("server")
+    cluster.create("rows")
+    yield cluster.url("rows")
+    cluster.sql("DROP DATABASE rows WITH (FORCE)")
 
 
 async def until(true: Callable[[], bool], seconds: float = 10) -> None:

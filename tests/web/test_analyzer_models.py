@@ -81,29 +81,15 @@ DOCUMENTED: list[tuple[type[BaseModel], dict[str, Any]]] = [
         },
     ),
     (
-        models.TranscriptResult,
+        models.Envelope[models.Captions],
         {
-            "url": URL, "success": True,
-            "transcript": {
-                "full_text": "Hello world!", "language": "en", "confidence_score": 0.85,
-                "segments": [
-                    {"start_time": 0.0, "end_time": 3.0, "text": "Hello world!", "confidence": None}
-                ],
-                "generated_method": "yt_dlp_manual", "processing_time_ms": 1500, "word_count": 2,
-                "duration_seconds": 3.0,
+            "success": True,
+            "data": {
+                "url": URL, "source": "creator", "language": "en", "text": "Hello world!",
+                "segments": [{"start": 0.0, "end": 3.0, "text": "Hello world!"}],
+                "available": [{"language": "en", "source": "creator"}],
             },
-            "available_subtitles": {
-                "manual_subtitles": [
-                    {"format_id": "vtt", "language": "en", "is_automatic": False, "url": None,
-                     "file_size": None}
-                ],
-                "automatic_captions": [], "preferred_language": "en", "total_languages": 1,
-            },
-            "error_message": None, "fallback_used": False,
-            "quality_assessment": {
-                "has_timing_info": True, "has_punctuation": True, "completeness_score": None,
-                "readability_score": None,
-            },
+            "metadata": METADATA,
         },
     ),
 ]  # fmt: skip

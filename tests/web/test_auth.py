@@ -169,6 +169,7 @@ def test_every_route_that_works_asks_who_calls() -> None:
         "/metrics",  # asks by itself: for the operator, or from this machine
         "/api/transcribe",  # is signed
         "/api/health", "/api/version", "/version", "/queue/status",
+        "/health", "/supported-platforms", "/stats",
     }  # fmt: skip
     assert {one.path for one in ROUTES if one.scope is None} == known
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,38 +21,13 @@ from gateway.store.database import Database
 from gateway.store.transcripts import Draft
 from gateway.wire.events import Word, line
 from gateway.wire.forms import FORMS
-from tests.postgres import Cluster, Missing
+from tests.postgres import Cluster
 from tests.store.making import age
 from tests.web.conftest import Front, Start, started, until
 from tests.web.script import END, INFO, Script, segment
 
 ADMIN = "the key of the operator"
 KEY = {"X-API-Key": ADMIN}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    try:
-        cluster = Cluster()
-    except Missing as missing:
-        pytest.skip(str(missing))
-    try:
-        cluster.make()
-        yield cluster
-    finally:
-        cluster.remove()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database, of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'rows.db'}"
-        return
-    cluster: Cluster = request.getfixturevalue("server")
-    cluster.create("rows")
-    yield cluster.url("rows")
-    cluster.sql("DROP DATABASE rows WITH (FORCE)")
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class _Request(BaseModel):
 
 
 class ExtractRequest(_Request):
-    """POST /extract. `language` is ours: what the thumbnail is described in."""
+    """POST /extract. `language` and `analyse_slides` are ours: what pictures are described in, and which."""
 
     model_config = _examples({"url": _URL, "include_thumbnail_analysis": True, "cache_ttl": CACHE_TTL_S})
 
@@ -50,6 +50,7 @@ class ExtractRequest(_Request):
     include_thumbnail_analysis: bool = True
     cache_ttl: int = Field(CACHE_TTL_S, ge=0, le=CACHE_TTL_S_MAX)
     language: str | None = None
+    analyse_slides: bool = False
 
 
 class BatchRequest(_Request):
@@ -63,6 +64,13 @@ class BatchRequest(_Request):
     include_thumbnail_analysis: bool = True
     parallel_processing: bool = True
     language: str | None = None
+    analyse_slides: bool = False
+
+
+class StreamedBatchRequest(BatchRequest):
+    """The same where results are streamed; how many there may be is a setting."""
+
+    urls: Annotated[list[Url], Field(min_length=1)]
 
 
 class TranscriptRequest(_Request):
@@ -182,6 +190,14 @@ class Video(BaseModel):
     warnings: tuple[str, ...] = ()
 
 
+class Pictured(Video):
+    """A post whose slides were to be looked at: null in the place of each that was not analysed."""
+
+    model_config = _examples(_VIDEO | {"slide_analyses": [None]})
+
+    slide_analyses: tuple[Analysis | None, ...] | None
+
+
 class Processed(BaseModel):
     """One url of a batch that went well."""
 
@@ -189,7 +205,7 @@ class Processed(BaseModel):
 
     url: str
     status: Literal["success"] = "success"
-    data: Video
+    data: Pictured | Video
     error: None = None
 
 
@@ -220,6 +236,15 @@ class Summary(BaseModel):
     processing_time_ms: Count
 
 
+class Last(BaseModel):
+    """The last line of a batch whose results are streamed."""
+
+    model_config = ConfigDict(strict=True)
+
+    summary: Summary
+    metadata: Metadata
+
+
 class Batch(BaseModel):
     """POST /extract/batch: both lists in the order of the urls."""
 
@@ -230,97 +255,47 @@ class Batch(BaseModel):
     summary: Summary
 
 
-# Transcripts
+# Captions
+
+Writer = Literal["creator", "recognised", "translated"]
 
 
 class Segment(BaseModel):
-    """A stretch of speech; times in seconds. `confidence` is null for captions, which have none."""
+    """A stretch of text; times in seconds."""
 
-    model_config = _examples({"start_time": 0.0, "end_time": 3.2, "text": "Halo dunia!", "confidence": 0.9})
+    model_config = _examples({"start": 0.0, "end": 3.2, "text": "Halo dunia!"})
 
-    start_time: float
-    end_time: float
+    start: float
+    end: float
     text: str
-    confidence: Share | None = None
 
 
-class Transcript(BaseModel):
-    """What is said in a post."""
+class Available(BaseModel):
+    """Captions that there are."""
+
+    model_config = _examples({"language": "id", "source": "creator"})
+
+    language: str
+    source: Writer
+
+
+class Captions(BaseModel):
+    """POST /extract-transcript: a post's own captions, and which others it has."""
 
     model_config = _examples(
         {
-            "full_text": "Halo dunia!", "language": "id", "confidence_score": 0.9,
-            "segments": [{"start_time": 0.0, "end_time": 3.2, "text": "Halo dunia!", "confidence": 0.9}],
-            "generated_method": "whisper_local", "processing_time_ms": 1500, "word_count": 2,
-            "duration_seconds": 3.2,
+            "url": _URL, "source": "creator", "language": "id", "text": "Halo dunia!",
+            "segments": [{"start": 0.0, "end": 3.2, "text": "Halo dunia!"}],
+            "available": [{"language": "id", "source": "creator"}],
         }
     )  # fmt: skip
 
-    full_text: str
-    language: str | None
-    confidence_score: Share | None
-    segments: tuple[Segment, ...]
-    generated_method: Literal["yt_dlp_manual", "yt_dlp_auto", "whisper_local"]
-    processing_time_ms: Count
-    word_count: Count
-    duration_seconds: float | None
-
-
-class Subtitle(BaseModel):
-    """One file of captions that the post has."""
-
-    model_config = _examples(
-        {"format_id": "vtt", "language": "en", "is_automatic": False, "url": None, "file_size": None}
-    )
-
-    format_id: str
-    language: str
-    is_automatic: bool
-    url: str | None = None
-    file_size: Count | None = None
-
-
-class Subtitles(BaseModel):
-    """All of them."""
-
-    model_config = ConfigDict(strict=True)
-
-    manual_subtitles: tuple[Subtitle, ...] = ()
-    automatic_captions: tuple[Subtitle, ...] = ()
-    preferred_language: str | None = None
-    total_languages: Count = 0
-
-
-class Quality(BaseModel):
-    """How good a transcript is; a score that nobody measured is null."""
-
-    model_config = _examples(
-        {
-            "has_timing_info": True,
-            "has_punctuation": True,
-            "completeness_score": None,
-            "readability_score": None,
-        }
-    )
-
-    has_timing_info: bool
-    has_punctuation: bool
-    completeness_score: Share | None = None
-    readability_score: Share | None = None
-
-
-class TranscriptResult(BaseModel):
-    """POST /extract-transcript. `fallback_used`: recognised, as the post has no captions that fit."""
-
-    model_config = ConfigDict(strict=True)
-
     url: str
-    success: bool
-    transcript: Transcript | None
-    available_subtitles: Subtitles | None
-    error_message: str | None
-    fallback_used: bool
-    quality_assessment: Quality | None
+    source: Writer
+    language: str | None
+    text: str
+    segments: tuple[Segment, ...]
+    available: tuple[Available, ...]
 
 
 # The service itself
@@ -433,7 +408,7 @@ class CacheStats(BaseModel):
 
 
 class Stats(BaseModel):
-    """GET /stats: since the start; `error_breakdown` by code."""
+    """GET /stats: of all gateways and for good, but for the cache; `error_breakdown` by code."""
 
     model_config = ConfigDict(strict=True)
 
