@@ -242,7 +242,7 @@ def _sent(
         path += "?" + urlencode(query, errors="replace")
     lines = [
         f"{method or route[0]} {path} HTTP/{'1.0' if framing == '1.0' else '1.1'}".encode(),
-        b"Host: x",
+        b"Host: localhost",
         b"Connection: close",
     ]
     lines += [

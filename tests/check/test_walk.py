@@ -55,7 +55,7 @@ async def test_all_of_a_gateway_that_is_well_works(start: Start, data_dir: Path,
 async def test_a_stored_text_that_was_changed_is_found(
     start: Start, data_dir: Path, base_model: Path
 ) -> None:
-    front: Front = await start(data_dir=data_dir, model="base", workers=1, admin_key=KEY)
+    front: Front = await start(data_dir=data_dir, model="base", workers=1, admin_key=KEY, open="true")
     await until(lambda: front.gateway.ready, 60)
     async with front.post("/transcribe", url=front.origin.url("captions")) as response:
         id_ = response.headers["Transcript-Id"]

@@ -47,7 +47,7 @@ async def test_alone(name: str) -> None:
 
 
 async def test_every_route_of_a_gateway(tmp_path: Path) -> None:
-    async with started(tmp_path, admin_key=ADMIN) as front:
+    async with started(tmp_path, admin_key=ADMIN, open="true") as front:
         names = ("photo3", "video", "private", "cdn_dies", "captions", "speech")
         told = {
             "posts": {name: front.origin.url(name) for name in names},
@@ -195,7 +195,9 @@ def seen(front: Front, **more: Any) -> str:
 
 @asynccontextmanager
 async def hearing(folder: Path, data_dir: Path) -> AsyncIterator[Front]:
-    async with started(folder, data_dir=data_dir, model="base", workers=1, admin_key=ADMIN) as front:
+    async with started(
+        folder, data_dir=data_dir, model="base", workers=1, admin_key=ADMIN, open="true"
+    ) as front:
         await until(lambda: front.gateway.ready, 60)
         yield front
 

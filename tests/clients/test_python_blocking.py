@@ -74,7 +74,7 @@ async def test_a_transcript_that_fails_says_so() -> None:
 
 
 async def test_a_gateway_answers(tmp_path: Path) -> None:
-    async with started(tmp_path, admin_key="an admin key of tests") as front:
+    async with started(tmp_path, admin_key="an admin key of tests", open="true") as front:
 
         def use() -> None:
             with BlockingClient(front.url, key="an admin key of tests") as client:

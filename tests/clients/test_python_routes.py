@@ -20,7 +20,7 @@ SAID = "keeper opens the blue door"
 
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
-    async with started(tmp_path, admin_key=ADMIN) as front:
+    async with started(tmp_path, admin_key=ADMIN, open="true") as front:
         yield front
 
 
@@ -89,7 +89,7 @@ async def test_codes_are_issued_looked_at_changed_and_forgotten(front: Front) ->
 
 
 async def test_uploads_are_heard_and_paid_for(tmp_path: Path, data_dir: Path, base_model: Path) -> None:
-    settings = {"data_dir": data_dir, "model": "base", "workers": 1, "admin_key": ADMIN}
+    settings = {"data_dir": data_dir, "model": "base", "workers": 1, "admin_key": ADMIN, "open": "true"}
     async with started(tmp_path, **settings) as front, Client(front.url, key=ADMIN) as client:
         await until(lambda: front.gateway.ready, 60)
         clip = tmp_path / "speech.mp4"

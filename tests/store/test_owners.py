@@ -1,6 +1,9 @@
 """Who has a transcript: several may, and the last who lets it go takes it along."""
 
 import asyncio
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -9,7 +12,7 @@ from gateway.errors import NotFound
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.search import Search
-from gateway.store.tables import ANYONE, metadata, transcript_owners
+from gateway.store.tables import ANYONE, Moment, transcript_owners
 from gateway.store.transcripts import Draft, Transcripts
 from gateway.store.writer import Ended, Writer
 from tests.store.conftest import Fresh
@@ -111,17 +114,25 @@ async def test_who_joined_just_now_keeps_what_another_lets_go(
     assert await owners(database, "t") == {"bob"}
 
 
-async def test_what_there_was_before_belongs_to_who_had_it(fresh: Fresh) -> None:
-    database = Database(fresh())
-    await schema.upgrade(database)
-    await save(database, Draft("t", owner="alice"), "a red kite")
-    async with database.transaction() as tx:  # as the version before left it
-        for table in ("transcript_owners", "usage", "keys"):
-            await tx.execute(sa.text(f"DROP TABLE {table}"))
-        await tx.execute(sa.text("ALTER TABLE transcripts DROP COLUMN bytes"))
-        for column in metadata.tables["accounts"].columns.keys()[4:]:
-            await tx.execute(sa.text(f"ALTER TABLE accounts DROP COLUMN {column}"))
-        await tx.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+async def test_what_there_was_before_belongs_to_who_had_it(fresh: Fresh, tmp_path: Path) -> None:
+    database, before = Database(fresh()), tmp_path / "before"
+    before.mkdir()
+    for step in ("m0001_tables.py", "m0002_announced.py"):
+        shutil.copy(schema.FOLDER / step, before)
+    await schema.upgrade(database, folder=before)
+    async with database.transaction() as tx:
+        await tx.execute(
+            sa.text(
+                "INSERT INTO accounts (id, name, kind, created_at) VALUES ('alice', 'alice', 'named', :now)"
+            ).bindparams(sa.bindparam("now", type_=Moment)),
+            {"now": datetime.now(UTC)},
+        )
+        await tx.execute(
+            sa.text(
+                "INSERT INTO transcripts (id, owner, state, created_at) VALUES ('t', 'alice', 'FAILED', :now)"
+            ).bindparams(sa.bindparam("now", type_=Moment)),
+            {"now": datetime.now(UTC)},
+        )
     await schema.upgrade(database)
     assert await owners(database, "t") == {"alice"}
     assert [one.id for one in (await Transcripts(database).page(owner="alice")).items] == ["t"]

@@ -235,7 +235,7 @@ WITHOUT = (
 @pytest.mark.parametrize(("url", "status"), [("redis://host", 2), ("", 0)])
 def test_without_its_package_only_the_setting_is_refused(tmp_path: Path, url: str, status: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, "db", "current"],
+        [sys.executable, "-c", WITHOUT, "db", "upgrade"],
         env=os.environ | {"REDIS_URL": url, "GATEWAY_DATA_DIR": str(tmp_path)},
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip

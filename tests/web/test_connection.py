@@ -11,7 +11,7 @@ import pytest
 
 from tests.web.conftest import Front, Start, until
 
-LIVE = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVE = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = LIVE[:-2] + b"Connection: close\r\n\r\n"
 NO_HTTP = "This is no HTTP that the server understands."
 
@@ -50,7 +50,7 @@ async def asked(front: Front, *sent: bytes) -> Answers:
 
 
 def post(*lines: bytes, body: bytes = b"{}") -> bytes:
-    return b"\r\n".join((b"POST /ping HTTP/1.1", b"Host: x", *lines, b"", body))
+    return b"\r\n".join((b"POST /ping HTTP/1.1", b"Host: localhost", *lines, b"", body))
 
 
 async def alive(front: Front) -> None:
@@ -66,19 +66,24 @@ async def alive(front: Front) -> None:
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"HELO example\r\n\r\n", 400),
-        (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 400),
-        (b"GET http://[::bad/ HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET http://[::bad/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),  # without a host
-        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-\x00: 1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-\xff\xfe: 1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX A: 1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n: 1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n folded\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n", 400),
-        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(500)) + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-\x00: 1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-\xff\xfe: 1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX A: 1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n: 1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+            + b"".join(b"X-%d: 1\r\n" % n for n in range(500))
+            + b"\r\n",
+            431,
+        ),
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
 )
@@ -112,7 +117,12 @@ async def test_a_header_of_odd_bytes_is_no_failure(front: Front) -> None:
             b"Range",
             b"Cookie",
         ):
-            head = b"GET /transcripts HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + name + b": " + value
+            head = (
+                b"GET /transcripts HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                + name
+                + b": "
+                + value
+            )
             ((status, _, body),) = await asked(front, head + b"\r\n\r\n")
             assert status in (400, 401, 403), (name, value, body)
 
@@ -180,7 +190,9 @@ async def test_a_body_whose_framing_breaks_is_told_at_once(start: Start) -> None
 
 async def test_requests_behind_one_another_are_answered_in_order(front: Front) -> None:
     piped = b"".join(
-        b"GET /transcripts/none-%d HTTP/1.1\r\nHost: x\r\n\r\n" % n if n % 2 else post(b"Content-Length: 2")
+        b"GET /transcripts/none-%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % n
+        if n % 2
+        else post(b"Content-Length: 2")
         for n in range(100)
     )
     async with asyncio.timeout(20), connected(front) as (reader, writer):
@@ -190,7 +202,7 @@ async def test_requests_behind_one_another_are_answered_in_order(front: Front) -
 
 async def test_what_follows_an_upload_is_the_next_request(front: Front) -> None:
     """Without a model an upload is refused before it is read: its bytes are still no request."""
-    inner = b"DELETE /codes/x HTTP/1.1\r\nHost: x\r\n\r\n"
+    inner = b"DELETE /codes/x HTTP/1.1\r\nHost: localhost\r\n\r\n"
     lines = (b"Content-Type: audio/mpeg", b"Content-Length: %d" % len(inner))
     upload = post(*lines, body=inner).replace(b"/ping", b"/transcribe")
     answers = await asked(front, upload + LAST)
@@ -208,7 +220,7 @@ async def test_a_head_that_trickles_is_ended(start: Start) -> None:
             if before:
                 assert (await answer(reader))[0] == 200
             ended = asyncio.ensure_future(reader.read())
-            writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\nX: ")
+            writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\nX: ")
             while not ended.done():  # a byte now and then does not help
                 writer.write(b"a")
                 await asyncio.sleep(0.05)

@@ -18,6 +18,7 @@ from gateway.store.codes import Change, Issued
 from gateway.store.database import Database
 from gateway.store.holds import Hold, Holds
 from gateway.store.jobs import ATTEMPTS_MAX, Jobs
+from gateway.store.register import Entry
 from gateway.store.tables import codes, jobs, transcripts
 from tests.speech import clips
 from tests.store.conftest import cluster as cluster
@@ -469,11 +470,18 @@ async def test_a_wish_that_makes_no_sense_is_no_job(start: Start) -> None:
 # What died
 
 
+def registered(front: Front) -> Script:
+    """A transcript that is a job, as those are that somebody asks for."""
+    script = Script(front.gateway.transcripts)
+    front.gateway.register.begin(Entry(script.transcript.id, script.transcript.created_at))
+    return script
+
+
 async def test_a_transcript_that_died_with_its_process_says_so(tmp_path: Path, url: str) -> None:
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(started(tmp_path / "first", database_url=url))
         second = await stack.enter_async_context(started(tmp_path / "second", database_url=url))
-        script = Script(first.gateway.transcripts)
+        script = registered(first)
         script.say(INFO, segment(0))
         await script.have(2)
         await until(lambda: not len(first.gateway.register))
@@ -497,7 +505,7 @@ async def test_a_transcript_that_died_with_its_process_says_so(tmp_path: Path, u
 
 async def test_one_that_a_shutdown_ended_says_so_to_the_next(tmp_path: Path, url: str) -> None:
     async with started(tmp_path / "first", database_url=url, shutdown_s=0) as first:
-        script = Script(first.gateway.transcripts)
+        script = registered(first)
         script.say(INFO, segment(0))
         await script.have(2)
     async with started(tmp_path / "second", database_url=url) as second:
@@ -511,7 +519,7 @@ async def test_every_transcript_is_a_job(start: Start) -> None:
     async with front.post("/transcribe", url=address) as response:
         await response.read()
         id_ = response.headers["Transcript-Id"]
-    script = Script(front.gateway.transcripts)
+    script = registered(front)
     script.say(INFO)
     await script.have(1)
     await script.transcript.cancel()
