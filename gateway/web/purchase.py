@@ -355,13 +355,15 @@ class Purchase:
         jobs, job, failure = self._gateway.jobs, self._job, self._told()
         called_off = self._transcript is not None and self._transcript.cancelled
         over = self._settled or job is None
+        # a process that stood still for longer than its lease has lost the code, and nothing else
+        others = (self._stopping and failure is None) or isinstance(self._failure, HoldLost)
         try:
             if self._settled:
                 pass
             elif self.kept and failure is not None and failure.code == StoreUnavailable.code:
                 self._gateway.forget(self.id)  # it has not failed
                 return  # its lease ends, and it is taken up when the database is back
-            elif self.kept and self._stopping and failure is None and not called_off:
+            elif self.kept and others and not called_off:
                 assert job is not None
                 with suppress(CodeRefused, CodeUnknown):  # which whoever is next is told too
                     await self._gateway.holds.renew(hold)

@@ -124,7 +124,7 @@ async def test_a_header_of_odd_bytes_is_no_failure(front: Front) -> None:
                 + value
             )
             ((status, _, body),) = await asked(front, head + b"\r\n\r\n")
-            assert status in (400, 401, 403), (name, value, body)
+            assert status in (200, 400, 401, 403), (name, value, body)
 
 
 # Two ways to frame one body
