@@ -11,17 +11,17 @@ from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gateway import addresses
+
 GIB = 1 << 30
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in each so many
 SCRAPERAPI = "proxy-server.scraperapi.com:8001"
-REDIS_ALL = {"db", "username", "password"}  # parameters in the address of Redis
-REDIS_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 FULL_S_MAX = 365 * 24 * 3600  # a bucket's time in microseconds must be exact in Redis too: below 2**53
 
 
@@ -332,32 +332,15 @@ class Settings(BaseSettings):
     @classmethod
     def _proxies(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for number, url in enumerate(urls, 1):
-            try:
-                parts = urlsplit(url)
-                good = parts.scheme in ("http", "https") and bool(parts.hostname and parts.port)
-            except ValueError:
-                good = False
-            if not good:  # without the address: there is a password in it
+            if not addresses.proxy(url):  # without the address: there is a password in it
                 raise ValueError(f"proxy {number} is not http://[user:password@]host:port")
         return urls
 
     @field_validator("database_url")
     @classmethod
     def _database(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url.get_secret_value())
-            scheme, _, driver = parts.scheme.partition("+")
-            if scheme == "sqlite":
-                good = not parts.netloc and len(parts.path) > 1 and driver in ("", "aiosqlite")
-            else:
-                parts.port  # noqa: B018  # raises when it is no number
-                good = scheme in ("postgres", "postgresql") and (bool(parts.netloc) or "host=" in parts.query)
-        except ValueError:
-            good = False
-        if not good or parts.fragment:  # without the address: there is a password in it
-            raise ValueError(
+        if url is not None and not addresses.database(url.get_secret_value()):
+            raise ValueError(  # without the address: there is a password in it
                 "the address is not postgresql://[user:password@]host/name or sqlite:///path"
                 " (special characters in a password are written as %XX)"
             )
@@ -366,15 +349,7 @@ class Settings(BaseSettings):
     @field_validator("openai_base_url")
     @classmethod
     def _api(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-            parts.port  # noqa: B018  # raises when it is no number
-        except ValueError:
-            good = False
-        if not good:
+        if url is not None and not addresses.api(url):
             raise ValueError("the address is not http[s]://host[:port][/path]")
         return url
 
@@ -388,40 +363,20 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url.get_secret_value())
-            parts.port  # noqa: B018  # raises when it is no number
-            named = dict(parse_qsl(parts.query, keep_blank_values=True))
-            if parts.scheme == "unix":
-                good = (
-                    not parts.netloc.rpartition("@")[2] and len(parts.path) > 1 and named.keys() <= REDIS_ALL
-                )
-            else:
-                database = parts.path.removeprefix("/")
-                good = bool(parts.hostname) and (not database or database.isdecimal())
-                allowed = REDIS_ALL | REDIS_TLS if parts.scheme == "rediss" else REDIS_ALL
-                good = good and parts.scheme in ("redis", "rediss") and named.keys() <= allowed
-            good = good and named.get("db", "0").isdecimal()
-        except ValueError:
-            good = False
-        if not good or parts.fragment:  # without the address: there is a password in it
-            raise ValueError(
+        if url is not None and not addresses.redis(url.get_secret_value()):
+            raise ValueError(  # without the address: there is a password in it
                 "the address is not redis://[user:password@]host[:port][/number], rediss://... or"
                 " unix:///path (special characters in a password are written as %XX)"
             )
-        if find_spec("redis") is None:
+        if url is not None and find_spec("redis") is None:
             raise ValueError("the package for it is missing: pip install clipwire[redis]")
         return url
 
     @field_validator("otlp_endpoint")
     @classmethod
     def _collector(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-                raise ValueError("the address is not http://host:port, as of an OTLP collector")
+        if url is not None and not addresses.collector(url):
+            raise ValueError("the address is not http://host:port, as of an OTLP collector")
         return url
 
     @field_validator("cookies_file")

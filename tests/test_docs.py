@@ -16,7 +16,7 @@ from gateway.__main__ import app as cli
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.web.app import ROUTES
-from gateway.web.dialects.analyzer_answers import ANALYZER, code_of
+from gateway.web.dialects.analyzer.answers import ANALYZER, code_of
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE

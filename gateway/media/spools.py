@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -82,6 +82,10 @@ class Spools:
                 entry.wanted_at = time.monotonic()
                 if entry.filling.waiters == 1:  # us, the last
                     self._left(key, entry)
+
+    def upload(self, key: Hashable, fill: Fill) -> AbstractAsyncContextManager[Spool]:
+        """A caller's own media as a spool; they are kept no longer than somebody reads them."""
+        return self.open(("upload", key), fill, passing=True)
 
     def __len__(self) -> int:
         """Spools in the index."""

@@ -4,10 +4,9 @@ Always: a row that is COMPLETE has all its segments and is never written again; 
 transcript, and the index of texts with them, in the same transaction.
 """
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -18,83 +17,13 @@ from gateway.errors import NotFound
 from gateway.store import paging
 from gateway.store.accounts import ensured
 from gateway.store.database import Database
-from gateway.store.folding import fold
 from gateway.store.paging import Page
-from gateway.store.tables import ANYONE, segments, transcript_owners, transcripts
-from gateway.wire.events import (
-    Captions,
-    End,
-    Failed,
-    Info,
-    Logged,
-    Reason,
-    Segment,
-    Source,
-    Verdict,
-    Word,
-    line,
-    text_of,
-)
-
-State = Literal["RUNNING", "COMPLETE", "FAILED"]
+from gateway.store.stored import Draft, Stored, bytes_of, end_of, head_of, ms, row_of, segment_of, stored_of
+from gateway.store.tables import segments, transcript_owners, transcripts
+from gateway.wire.events import End, Failed, Info, Logged, Segment, text_of
 
 _ALIKE = 20  # transcripts of one post that are looked through for the one with some options
 _AT_ONCE = 200  # rows that one transaction of a sweep removes: others want to write too
-
-
-class Provenance(msgspec.Struct, frozen=True):
-    """Where the sound comes from, as far as that is known."""
-
-    url: str | None = None
-    post_id: str | None = None
-    sound_id: str | None = None
-    media_sha256: str | None = None
-    file_name: str | None = None
-
-
-class Draft(msgspec.Struct, frozen=True):
-    """What is known of a transcript before its first event."""
-
-    id: str
-    owner: str = ANYONE  # who asked first
-    others: tuple[str, ...] = ()  # who asked for the same
-    title: str | None = None
-    provenance: Provenance = Provenance()
-    options: dict[str, Any] | None = None
-    created_at: datetime | None = None  # None: now
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """A transcript without its segments. What is not known yet, or not at all, is None."""
-
-    id: str
-    owner: str
-    state: State
-    title: str | None
-    provenance: Provenance
-    source: Source | None
-    captions: Captions | None
-    language: str | None
-    language_probability: float | None
-    model: str | None
-    options: dict[str, Any] | None
-    duration_ms: int | None
-    announced_ms: int | None  # the duration as its first event told it
-    text: str | None  # in lists None
-    text_sha256: str | None
-    speech: Verdict | None
-    reasons: tuple[Reason, ...]
-    elapsed_ms: int | None
-    error_code: str | None
-    error_text: str | None
-    created_at: datetime
-    ended_at: datetime | None
-    owners: frozenset[str] = frozenset()  # whoever has it; in lists not told
-
-
-def new_id() -> str:
-    """An id that nobody guesses."""
-    return secrets.token_urlsafe(16)
 
 
 class Transcripts:
@@ -141,7 +70,7 @@ class Transcripts:
         running = sa.select(transcripts.c.id).where(transcripts.c.id == id_, transcripts.c.state == "RUNNING")
         if (await tx.execute(running.with_for_update())).one_or_none() is None:
             return False
-        said = [_segment_row(id_, event) for event in events if isinstance(event, Segment)]
+        said = [row_of(id_, event) for event in events if isinstance(event, Segment)]
         if said:
             await tx.execute(segments.insert(), said)
         for event in events:
@@ -150,21 +79,21 @@ class Transcripts:
                     await self._update(
                         tx, id_, source=event.source, captions=event.captions, language=event.language,
                         language_probability=event.language_probability, model=event.model,
-                        duration_ms=_ms(event.duration), announced_ms=_ms(event.duration),
+                        duration_ms=ms(event.duration), announced_ms=ms(event.duration),
                     )  # fmt: skip
                 case End():
                     said_all = await self._segments(tx, id_)
                     text = text_of(said_all)
                     await self._update(
-                        tx, id_, state="COMPLETE", duration_ms=_ms(event.duration), speech=event.speech,
-                        text=text, text_sha256=event.text_sha256, bytes=_bytes(text, said_all),
+                        tx, id_, state="COMPLETE", duration_ms=ms(event.duration), speech=event.speech,
+                        text=text, text_sha256=event.text_sha256, bytes=bytes_of(text, said_all),
                         reasons=event.reasons, elapsed_ms=event.elapsed_ms,
                         ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
                 case Failed():
                     await self._update(
                         tx, id_, state="FAILED", error_code=event.code, error_text=event.message,
-                        bytes=_bytes("", await self._segments(tx, id_)),
+                        bytes=bytes_of("", await self._segments(tx, id_)),
                         ended_at=ended_at or self._database.now(),
                     )  # fmt: skip
         return True
@@ -261,7 +190,7 @@ class Transcripts:
         async with self._database.reading() as tx:
             stored = await self._read(tx, id_, owner)
             said = await self._segments(tx, id_)
-        return stored, (*_head(stored), *said, *_end(stored, len(said)))
+        return stored, (*head_of(stored), *said, *end_of(stored, len(said)))
 
     async def page(
         self, *, owner: str | None = None, after: str | None = None, limit: int = 50
@@ -279,14 +208,14 @@ class Transcripts:
         async with self._database.reading() as tx:
             rows = (await tx.execute(query.limit(limit + 1))).all()
         more = paging.following(rows[limit - 1]) if rows[limit:] else None
-        return Page(tuple(_stored(row) for row in rows[:limit]), more)
+        return Page(tuple(stored_of(row) for row in rows[:limit]), more)
 
     async def _read(self, tx: AsyncConnection, id_: str, owner: str | None) -> Stored:
         row = (await tx.execute(sa.select(transcripts).where(_one(id_, owner)))).one_or_none()
         if row is None:
             raise NotFound("There is no such transcript.")
         owners = sa.select(transcript_owners.c.owner).where(transcript_owners.c.transcript_id == id_)
-        return _stored(row, frozenset((await tx.execute(owners)).scalars()))
+        return stored_of(row, frozenset((await tx.execute(owners)).scalars()))
 
     def _insert(self, table: sa.Table) -> Any:
         return (sqlite if self._database.name == "sqlite" else postgresql).insert(table)
@@ -298,7 +227,7 @@ class Transcripts:
     @staticmethod
     async def _segments(tx: AsyncConnection, id_: str) -> list[Segment]:
         query = sa.select(segments).where(segments.c.transcript_id == id_).order_by(segments.c.number)
-        return [_segment(row) for row in await tx.execute(query)]
+        return [segment_of(row) for row in await tx.execute(query)]
 
     @staticmethod
     async def _update(tx: AsyncConnection, id_: str, **values: Any) -> None:
@@ -319,84 +248,3 @@ def _one(id_: str, owner: str | None) -> sa.ColumnElement[bool]:
 def _locked(id_: str, owner: str | None) -> sa.Select[Any]:
     """A row that nobody else gives or takes away meanwhile."""
     return sa.select(transcripts.c.id).where(_one(id_, owner)).with_for_update()
-
-
-def _bytes(text: str, said: Sequence[Segment]) -> int:
-    """About what a transcript takes: its text, and its segments as lines."""
-    return len(text.encode("utf-8", "ignore")) + sum(len(line(segment)) for segment in said)
-
-
-def _stored(row: sa.Row[Any], owners: frozenset[str] = frozenset()) -> Stored:
-    named = dict(row._mapping)
-    del named["bytes"]
-    provenance = Provenance(**{name: named.pop(name) for name in Provenance.__struct_fields__})
-    return Stored(
-        **named | {"provenance": provenance, "reasons": tuple(named["reasons"] or ()), "owners": owners}
-    )
-
-
-def _head(stored: Stored) -> list[Info]:
-    if stored.source is None:
-        return []
-    return [
-        Info(
-            id=stored.id,
-            language=stored.language,
-            language_probability=stored.language_probability,
-            duration=_s(stored.announced_ms),
-            model=stored.model,
-            source=stored.source,
-            captions=stored.captions,
-        )
-    ]
-
-
-def _end(stored: Stored, count: int) -> list[End | Failed]:
-    match stored.state:
-        case "COMPLETE":
-            assert stored.duration_ms is not None
-            assert stored.text_sha256 is not None
-            assert stored.elapsed_ms is not None
-            assert stored.speech is not None
-            end = End(count, stored.duration_ms / 1000, stored.text_sha256, stored.elapsed_ms, stored.speech)
-            return [msgspec.structs.replace(end, reasons=stored.reasons)]
-        case "FAILED":
-            return [Failed(stored.error_code or "", stored.error_text or "")]
-        case "RUNNING":
-            return []
-
-
-def _segment_row(transcript_id: str, segment: Segment) -> dict[str, Any]:
-    return {
-        "transcript_id": transcript_id,
-        "number": segment.id,
-        "start_ms": _ms(segment.start),
-        "end_ms": _ms(segment.end),
-        "text": segment.text,
-        "folded": fold(segment.text),
-        "avg_logprob": segment.avg_logprob,
-        "no_speech_prob": segment.no_speech_prob,
-        "compression_ratio": segment.compression_ratio,
-        "words": None if segment.words is None else [msgspec.structs.asdict(word) for word in segment.words],
-    }
-
-
-def _segment(row: sa.Row[Any]) -> Segment:
-    return Segment(
-        id=row.number,
-        start=row.start_ms / 1000,
-        end=row.end_ms / 1000,
-        text=row.text,
-        avg_logprob=row.avg_logprob,
-        no_speech_prob=row.no_speech_prob,
-        compression_ratio=row.compression_ratio,
-        words=None if row.words is None else msgspec.convert(row.words, tuple[Word, ...]),
-    )
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
-
-
-def _s(ms: int | None) -> float | None:
-    return None if ms is None else ms / 1000

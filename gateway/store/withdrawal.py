@@ -6,7 +6,8 @@ from gateway.errors import Cancelled, CodeRefused, CodeUnknown
 from gateway.store.database import Database
 from gateway.store.holds import Holds
 from gateway.store.jobs import Job, Jobs
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.stored import Draft
+from gateway.store.transcripts import Transcripts
 from gateway.wire.events import Failed
 
 

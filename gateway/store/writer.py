@@ -14,7 +14,8 @@ import structlog
 
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.store.database import Database
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.stored import Draft
+from gateway.store.transcripts import Transcripts
 from gateway.wire.events import Logged, line
 
 BYTES_MAX = 64 << 20  # some hundred hours of speech: an outage of a night

@@ -8,9 +8,11 @@ from aiohttp import web
 from gateway.store.accounts import Scope
 from gateway.web import bought, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
-from gateway.web.dialects import analyzer, analyzer_service, credits, openai, ttsave, tttranscribe
-from gateway.web.dialects.analyzer_answers import ANALYZER
-from gateway.web.dialects.analyzer_extraction import EXTRACTIONS, Extractions
+from gateway.web.dialects import credits, openai, ttsave, tttranscribe
+from gateway.web.dialects.analyzer import posts as analyzer
+from gateway.web.dialects.analyzer import service as analyzer_service
+from gateway.web.dialects.analyzer.answers import ANALYZER
+from gateway.web.dialects.analyzer.extraction import EXTRACTIONS, Extractions
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE

@@ -56,7 +56,7 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
     async with AsyncExitStack() as open_:
         # all are read from the site at once; the client takes them in order
         opened = [
-            (one, wanted, await open_.enter_async_context(gateway.part(one.post, wanted)))
+            (one, wanted, await open_.enter_async_context(gateway.parts.open(one.post, wanted)))
             for one in posts
             for wanted in one.parts
         ]
@@ -73,7 +73,7 @@ async def download(request: web.Request, wish: Wish) -> web.StreamResponse:
 def _words(request: web.Request, post: Post, sent: Wanted) -> Transcript:
     """The transcript of a post, heard in the very media that are sent, where those have the sound."""
     owner = request[CALLER].account.id
-    return request.app[GATEWAY].transcript(post, Options(), sent.of or sent, owner=owner)
+    return request.app[GATEWAY].hearing.transcript(post, Options(), sent.of or sent, owner=owner)
 
 
 async def chosen(gateway: Gateway, wish: Wish) -> list[Chosen]:
@@ -112,7 +112,7 @@ async def _begun(
             if wanted.instead is None:
                 raise
             wanted = wanted.instead
-            spool = await open_.enter_async_context(gateway.part(one.post, wanted))
+            spool = await open_.enter_async_context(gateway.parts.open(one.post, wanted))
             await spool.begun()
     return wanted, spool
 

@@ -15,7 +15,7 @@ from gateway.media.captions import Source
 from gateway.speech.transcript import Ending
 from gateway.speech.transcripts import Options, Transcript
 from gateway.store.jobs import Job
-from gateway.store.transcripts import Draft, Provenance
+from gateway.store.stored import Draft, Provenance
 from gateway.wire.events import Failed, Logged
 from gateway.wiring import Gateway
 
@@ -75,11 +75,7 @@ class Errand:
             except asyncio.CancelledError:
                 await asyncio.wait([ending])
                 raise
-        job_id = self._job.id
-        self._gateway.background.start(self._tell(job_id), f"webhook {job_id}")
-
-    async def _tell(self, job_id: str) -> None:
-        await self._gateway.tell(await self._gateway.jobs.get(job_id))
+        self._gateway.news.soon(self._job.id)
 
     async def _renew(self) -> None:
         jobs = self._gateway.jobs
@@ -122,7 +118,7 @@ class Errand:
         while True:
             try:
                 post = await self._gateway.extractor.find(self._promised.url)
-                return await self._gateway.transcript_from(
+                return await self._gateway.hearing.transcript_from(
                     self._promised.source, post, self._promised.options, owner=self._job.owner
                 )
             except StoreUnavailable:
@@ -183,7 +179,7 @@ class Errand:
         assert isinstance(last, Failed)
         try:
             if last.code == StoreUnavailable.code:
-                self._gateway.forget(transcript.id)  # it has not failed
+                self._gateway.library.forget(transcript.id)  # it has not failed
                 return  # its lease ends, and it is taken up when the database is back
             if self._stopping and transcript.stopped and not transcript.cancelled:
                 await self._gateway.jobs.hand_back(self._job.id)

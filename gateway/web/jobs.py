@@ -38,8 +38,8 @@ async def taking_up(gateway: Gateway) -> None:
                 if job is None:
                     break
                 assert job.transcript_id is not None
-                gateway.forget(job.transcript_id)
-                task = gateway.work(
+                gateway.library.forget(job.transcript_id)
+                task = gateway.works.begin(
                     job.transcript_id, TAKEN_UP[job.kind](gateway, job), f"job {job.id}"
                 )  # fmt: skip
                 working.add(task)

@@ -18,7 +18,7 @@ async def media(request: web.Request) -> web.StreamResponse:
     gateway = request.app[GATEWAY]
     token, name = request.match_info["token"], request.match_info["name"]
     ticket = tickets.read(token, name, gateway.secret, now=time.time())
-    async with gateway.part_of(ticket.post_id, ticket.key) as spool:
+    async with gateway.parts.named(ticket.post_id, ticket.key) as spool:
         if await spool.begun() != ticket.media_type:
             raise UpstreamFailed("The site has another file in this place now.")
         span = await _span(request, spool)

@@ -33,7 +33,7 @@ def _post(gateway: Gateway, one: Chosen) -> dict[str, Any]:
 
 
 def _part(gateway: Gateway, one: Chosen, wanted: Wanted) -> dict[str, Any]:
-    spool = gateway.kept(one.post, wanted)
+    spool = gateway.parts.kept(one.post, wanted)
     # what images and sounds really are is told by their first bytes only; a video is always MP4
     sniffed = spool.media_type if spool is not None else None
     media_type = sniffed or ("video/mp4" if wanted.kind == "video" else None)

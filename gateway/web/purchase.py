@@ -1,8 +1,7 @@
-"""A transcript that a code pays for: the code held, then spent with the transcript or given back.
+"""A transcript that a code pays for: the code held until it is spent with the transcript or given back.
 
 Always: one task of the gateway's own has the hold from its first moment to its last, whatever becomes of
-the request; the code is spent in the transaction that keeps the transcript and ends the job. What was
-promised with 202 is given up by no death of a process: the next one takes it up.
+the request. What was promised with 202 is given up by no death of a process: the next one takes it up.
 """
 
 import asyncio
@@ -15,7 +14,6 @@ import structlog
 
 from gateway.errors import (
     Busy,
-    Cancelled,
     CodeHeld,
     CodeRefused,
     CodeUnknown,
@@ -29,13 +27,13 @@ from gateway.speech.transcripts import Options, Transcript
 from gateway.store import lettering
 from gateway.store.holds import Hold
 from gateway.store.jobs import Job, Wanted
-from gateway.store.transcripts import Draft, Provenance, new_id
+from gateway.store.stored import new_id
+from gateway.web.settlement import Settlement
 from gateway.web.upload import Upload
-from gateway.wire.events import End, Failed, Logged
+from gateway.wire.events import Failed, Logged
 from gateway.wiring import Gateway
 
 KIND = "bought"
-AGAIN_S = (0.2, 1.0)  # a lock or a restart of the database is soon over
 GIVING_BACK_S = 20  # for an answer to wait: what is back when it is told can be used at once
 FULL_S = 2.0  # for a job that was taken up where there is no room after all
 
@@ -59,7 +57,7 @@ async def opened(gateway: Gateway, code: str, key: str | None, *, owner: str) ->
     Raises CodeUnknown, CodeRefused, Busy.
     """
     purchase = Purchase(gateway, code, key, owner)
-    task = gateway.work(purchase.id, purchase.run(), f"code {purchase.id}")
+    task = gateway.works.begin(purchase.id, purchase.run(), f"code {purchase.id}")
     try:
         await asyncio.shield(purchase.held)
         yield purchase
@@ -109,7 +107,6 @@ class Purchase:
         self._media = AsyncExitStack()
         self._transcript: Transcript | None = None
         self._failure: GatewayError | None = None  # why it is not to be had, where no transcript says so
-        self._options: Options | None = None
         self._settling = False
         self._settled = False
         self._promised: Promised | None = None
@@ -132,7 +129,7 @@ class Purchase:
         promised = Promised(hold.code_id, hold.id, size, options)
         if not await self._gateway.jobs.keep(job.id, msgspec.to_builtins(promised), webhook):
             raise HoldLost
-        await self._media.enter_async_context(self._gateway.upload(body.key, body.fill))
+        await self._media.enter_async_context(self._gateway.spools.upload(body.key, body.fill))
         self._promised, self.kept = promised, True
 
     def check(self) -> None:
@@ -191,7 +188,7 @@ class Purchase:
                 self._stopping = True  # as if it were: another turn, here or elsewhere
                 return
             transcript.read = promised.read
-            await self._media.enter_async_context(gateway.upload(key, fill))
+            await self._media.enter_async_context(gateway.spools.upload(key, fill))
             self._left.set()
             await self._until_over(hold, job)
         except asyncio.CancelledError:
@@ -213,9 +210,8 @@ class Purchase:
 
     def _hear(self, key: Hashable, fill: Fill, options: Options) -> Transcript:
         """Begins the transcript."""
-        self._options = options
         worth_s = self.held.result().worth_ms / 1000
-        transcript = self._transcript = self._gateway.bought(
+        transcript = self._transcript = self._gateway.hearing.bought(
             key, fill, options, worth_s=worth_s, settle=self._settle, id_=self.id
         )
         transcript.owners.append(self._owner)
@@ -246,8 +242,7 @@ class Purchase:
     def _news(self) -> None:
         """Has a webhook told, by a task of its own: nobody waits for the other end with a code in hand."""
         if self.kept and self._job is not None:
-            told = self._tell(self._job.id)
-            self._gateway.background.start(told, f"webhook {self._job.id}")
+            self._gateway.news.soon(self._job.id)
 
     async def _begun(self, hold: Hold) -> Job:
         """The job; what it works on is in this process only, so that no other may take it up before it is
@@ -261,9 +256,6 @@ class Purchase:
         if job.transcript_id != self.id or not await jobs.begin(job.id):
             raise CodeHeld
         return job
-
-    async def _tell(self, job_id: str) -> None:
-        await self._gateway.tell(await self._gateway.jobs.get(job_id))
 
     async def _until_over(self, hold: Hold, job: Job) -> None:
         async with asyncio.TaskGroup() as group:
@@ -309,104 +301,47 @@ class Purchase:
 
     async def _settle(self, events: tuple[Logged, ...]) -> None:
         """Keeps the transcript and spends the code, or does neither."""
-        end = events[-1]
-        assert isinstance(end, End)
-        hold, self._settling, priced = self.held.result(), True, False
+        job, transcript = self._job, self._transcript
+        assert job is not None
+        assert transcript is not None
+        self._settling = True
         try:
-            for again_s in (*AGAIN_S, None):
-                try:
-                    if not priced:
-                        await self._gateway.holds.price(hold, round(end.duration * 1000))
-                        priced = True
-                    self.charged_s = await self._posted(hold, events) / 1000
-                    break
-                except StoreUnavailable:
-                    if again_s is None:
-                        raise
-                    await asyncio.sleep(again_s)
+            settlement = Settlement(self._gateway, self.held.result(), job)
+            self.charged_s = await settlement.spend(transcript, events)
             self._settled = True
         finally:
             self._settling = self._settled
 
-    async def _posted(self, hold: Hold, events: tuple[Logged, ...]) -> int:
-        gateway, job, transcript = self._gateway, self._job, self._transcript
-        assert job is not None
-        assert transcript is not None
-        async with gateway.database.transaction() as tx:
-            fresh = await gateway.archive.save(tx, self._draft(transcript), events)
-            price_ms = await gateway.holds.post(tx, hold, self.id)
-            # one that is not fresh was kept by a try of which nothing was heard
-            if fresh and not await gateway.jobs.complete(tx, job.id):
-                raise HoldLost
-        return price_ms
-
-    def _draft(self, transcript: Transcript) -> Draft:
-        return Draft(
-            self.id,
-            owner=self._owner,
-            title=transcript.title,
-            provenance=Provenance(media_sha256=transcript.media_sha256),
-            options=None if self._options is None else msgspec.to_builtins(self._options),
-            created_at=transcript.created_at,
-        )
-
     async def _given_back(self, hold: Hold) -> None:
         await self._media.aclose()
-        jobs, job, failure = self._gateway.jobs, self._job, self._told()
-        called_off = self._transcript is not None and self._transcript.cancelled
-        over = self._settled or job is None
-        # a process that stood still for longer than its lease has lost the code, and nothing else
-        others = (self._stopping and failure is None) or isinstance(self._failure, HoldLost)
+        job = self._job
         try:
-            if self._settled:
-                pass
-            elif self.kept and failure is not None and failure.code == StoreUnavailable.code:
-                self._gateway.forget(self.id)  # it has not failed
-                return  # its lease ends, and it is taken up when the database is back
-            elif self.kept and others and not called_off:
-                assert job is not None
-                with suppress(CodeRefused, CodeUnknown):  # which whoever is next is told too
-                    await self._gateway.holds.renew(hold)
-                await jobs.hand_back(job.id)
-            elif self._read() and await self._posted_part(hold):
-                over = True
-            else:
+            if job is None:
                 await self._gateway.holds.void(hold)
-                if job is not None and failure is not None:
-                    over = await jobs.fail(job.id, failure.code, failure.message)
-                if job is not None and not over:
-                    over = await jobs.stop(job.id)
+            elif self._settled or await self._ended(Settlement(self._gateway, hold, job)):
+                self._gateway.uploads.drop(job.id)
         except GatewayError as kept:
             log.warning("a code comes back with its lease only", reason=kept.message)
-        if job is not None and over:
-            self._gateway.uploads.drop(job.id)
 
-    def _read(self) -> bool:
-        """Whether it was ended by somebody who may have its words."""
-        transcript = self._transcript
-        return (
-            transcript is not None
-            and transcript.read
-            and transcript.stopped
-            and self._failure is None
-            and not self._stopping
-        )
-
-    async def _posted_part(self, hold: Hold) -> bool:
-        """Keeps what was recognised and spends the code on it. False: the code cannot be spent any more."""
-        gateway, job, transcript = self._gateway, self._job, self._transcript
-        assert job is not None
-        assert transcript is not None
-        events = (*transcript.events[:-1], Failed(Cancelled.code, Cancelled.text))
-        try:
-            await gateway.holds.price(hold, min(hold.worth_ms, round(transcript.reached_s * 1000)))
-            async with gateway.database.transaction() as tx:
-                await gateway.archive.save(tx, self._draft(transcript), events)
-                await gateway.holds.post(tx, hold, self.id)
-                await gateway.jobs.cancelled_in(tx, job.id)
-        except (CodeRefused, CodeUnknown):
+    async def _ended(self, settlement: Settlement) -> bool:
+        """Ends what is not settled. False: the job is still to be done, or another process's."""
+        transcript, failure = self._transcript, self._told()
+        if self.kept and failure is not None and failure.code == StoreUnavailable.code:
+            self._gateway.library.forget(self.id)  # it has not failed
+            return False  # its lease ends, and it is taken up when the database is back
+        called_off = transcript is not None and transcript.cancelled
+        # a process that stood still for longer than its lease has lost the code, and nothing else
+        others = (self._stopping and failure is None) or isinstance(self._failure, HoldLost)
+        if self.kept and others and not called_off:
+            await settlement.hand_back()
             return False
-        return True
+        if transcript is not None and self._read(transcript) and await settlement.spend_part(transcript):
+            return True
+        return await settlement.give_back(failure)
+
+    def _read(self, transcript: Transcript) -> bool:
+        """Whether it was ended by somebody who may have its words."""
+        return transcript.read and transcript.stopped and self._failure is None and not self._stopping
 
     def _told(self) -> Failed | None:
         """How it failed; None where it was stopped, or everybody left."""

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from gateway.errors import StoreUnavailable, Unprotected
+from gateway.running import running
 from gateway.settings import Settings
 from gateway.web import auth
 from gateway.web.app import application
@@ -18,7 +19,7 @@ from gateway.web.connection import Connection
 from gateway.web.jobs import taking_up
 from gateway.web.listener import Listener
 from gateway.web.middleware import OPEN
-from gateway.wiring import Gateway, running
+from gateway.wiring import Gateway
 
 BREAK_S = 0.5  # for the handlers that are cancelled then
 log = structlog.get_logger()

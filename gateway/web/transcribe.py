@@ -7,7 +7,7 @@ from gateway.errors import BadRequest
 from gateway.media import links
 from gateway.speech.transcripts import Options
 from gateway.store.jobs import Wanted
-from gateway.store.transcripts import new_id
+from gateway.store.stored import new_id
 from gateway.web import accept, errand, params, stream, upload
 from gateway.web.auth import CALLER
 from gateway.web.keys import GATEWAY
@@ -35,7 +35,7 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         raise BadRequest("A webhook goes with `wait` false: who waits is told.")
     post = await gateway.extractor.find(wish.url)
     owner = request[CALLER].account.id
-    transcript = await gateway.transcript_from(wish.source, post, options, owner=owner)
+    transcript = await gateway.hearing.transcript_from(wish.source, post, options, owner=owner)
     return await stream.transcript(request, transcript, form)
 
 
@@ -76,7 +76,7 @@ async def _uploaded(request: web.Request, form: Form) -> web.StreamResponse:
             await body.whole()
         options = _of_upload(request, body.fields, gateway.settings.model_name)
         body.place.leave()
-        transcript = gateway.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
+        transcript = gateway.hearing.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
         return await stream.transcript(request, transcript, form)
 
 

@@ -13,12 +13,12 @@ from gateway import errors
 from gateway.errors import BadRequest, Busy, Cancelled, Ended, NotFound
 from gateway.speech.transcripts import Transcript
 from gateway.store.search import Hit
-from gateway.store.transcripts import Stored
+from gateway.store.stored import Stored
+from gateway.transcripts.hearing import TITLE_CHARS_MAX
 from gateway.web import accept, auth, params, stream
 from gateway.web.keys import GATEWAY
 from gateway.wire.events import End, Failed, Info, Segment, fields
 from gateway.wire.forms import NAMED, Form
-from gateway.wiring import TITLE_CHARS_MAX
 
 
 class Change(BaseModel):
@@ -77,19 +77,19 @@ async def change(request: web.Request) -> web.Response:
     """Cancels a transcript that runs, gives it another title, or both."""
     gateway = request.app[GATEWAY]
     wish = await params.body(request, Change, gateway.settings)
-    transcript = await gateway.changed_by(request.match_info["id"], await _owner(request))
+    transcript = await gateway.library.changed_by(request.match_info["id"], await _owner(request))
     if wish.state is not None:
-        if not await gateway.cancel(transcript):
+        if not await gateway.works.cancel(transcript):
             raise Ended
         transcript = await _found(request)
     if "title" in wish.model_fields_set:
-        transcript = await gateway.rename(transcript.id, (wish.title or "").strip() or None)
+        transcript = await gateway.library.rename(transcript.id, (wish.title or "").strip() or None)
     return _json(_standing(transcript))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Removes a transcript, where others have it too only from the caller's; one that runs is cancelled."""
-    await request.app[GATEWAY].delete(request.match_info["id"], owner=await _owner(request))
+    await request.app[GATEWAY].library.delete(request.match_info["id"], owner=await _owner(request))
     return web.Response(status=204)
 
 
@@ -182,7 +182,7 @@ def _json(body: dict[str, Any]) -> web.Response:
 
 
 async def _found(request: web.Request) -> Transcript:
-    return await request.app[GATEWAY].read(request.match_info["id"])
+    return await request.app[GATEWAY].library.read(request.match_info["id"])
 
 
 async def _followed(request: web.Request) -> Transcript:

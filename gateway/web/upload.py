@@ -67,7 +67,7 @@ async def received(request: web.Request, names: Collection[str]) -> AsyncIterato
     upload = Upload(request, names, gateway.settings, place)
     try:
         await upload.begin()
-        async with gateway.upload(upload.key, upload.fill) as upload.spool:
+        async with gateway.spools.upload(upload.key, upload.fill) as upload.spool:
             yield upload
     finally:
         await upload.end()

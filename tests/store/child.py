@@ -18,7 +18,8 @@ from gateway.store.database import Database
 from gateway.store.holds import Holds
 from gateway.store.limits import Limits
 from gateway.store.redis import Redis
-from gateway.store.transcripts import Draft, Transcripts, new_id
+from gateway.store.stored import Draft, new_id
+from gateway.store.transcripts import Transcripts
 from tests.store.making import said
 
 TEXTS = ("a red kite", "over a quiet harbour", "赤い凧")

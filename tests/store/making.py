@@ -6,8 +6,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from gateway.store.database import Database
+from gateway.store.stored import Draft
 from gateway.store.tables import accounts, codes, jobs, transcripts
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from gateway.wire.events import End, Info, Logged, Segment, Word, text_of
 
 

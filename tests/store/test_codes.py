@@ -8,9 +8,10 @@ from gateway.store import lettering
 from gateway.store.codes import COUNT_MAX, Change, Codes, Credit, Issued
 from gateway.store.database import Database
 from gateway.store.holds import Hold, Holds
+from gateway.store.stored import Draft
 from gateway.store.tables import codes as table
 from gateway.store.tables import holds as ledger
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from tests.store.making import said
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)

@@ -16,8 +16,9 @@ from gateway.errors import (
 from gateway.store.codes import Change, Codes, Issued
 from gateway.store.database import Database
 from gateway.store.holds import Hold, Holds
+from gateway.store.stored import Draft
 from gateway.store.tables import holds as ledger
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from tests.store.making import lapse, said
 
 WORTH_S = 3600

@@ -37,7 +37,8 @@ from gateway.errors import (
 from gateway.store.codes import Change, Codes, Credit, Issued
 from gateway.store.database import Database
 from gateway.store.holds import FORGIVEN_MS, Hold, Holds
-from gateway.store.transcripts import Draft, Transcripts, new_id
+from gateway.store.stored import Draft, new_id
+from gateway.store.transcripts import Transcripts
 from tests.store.making import lapse, said
 from tests.wire.sampling import SAMPLE
 

@@ -12,8 +12,9 @@ from gateway.errors import NotFound
 from gateway.store import schema
 from gateway.store.database import Database
 from gateway.store.search import Search
+from gateway.store.stored import Draft
 from gateway.store.tables import ANYONE, Moment, transcript_owners
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from gateway.store.writer import Ended, Writer
 from tests.store.conftest import Fresh
 from tests.store.making import said, save

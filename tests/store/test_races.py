@@ -6,7 +6,8 @@ from gateway.errors import CodeHeld, CodeUsed, HoldLost
 from gateway.store.codes import Codes
 from gateway.store.database import Database
 from gateway.store.holds import Hold, Holds
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.stored import Draft
+from gateway.store.transcripts import Transcripts
 from tests.store import child
 from tests.store.making import lapse, said
 from tests.store.processes import heard, started

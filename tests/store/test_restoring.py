@@ -10,8 +10,9 @@ from gateway.store.database import Database
 from gateway.store.holds import Holds
 from gateway.store.jobs import Jobs, Wanted
 from gateway.store.search import Search
+from gateway.store.stored import Draft
 from gateway.store.tables import accounts, metadata
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from tests.store.conftest import Fresh
 from tests.store.making import account, in_step, said, save
 

@@ -9,8 +9,9 @@ from gateway.errors import BadRequest
 from gateway.store import folding
 from gateway.store.database import Database
 from gateway.store.search import Hit, Search
+from gateway.store.stored import Draft
 from gateway.store.tables import INDEX
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from tests.postgres import Cluster
 from tests.store.making import account, in_step, said, save
 

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from gateway.errors import NotFound
 from gateway.store.database import Database
 from gateway.store.search import Search
+from gateway.store.stored import Draft, Provenance, new_id
 from gateway.store.tables import segments
-from gateway.store.transcripts import Draft, Provenance, Transcripts, new_id
+from gateway.store.transcripts import Transcripts
 from gateway.wire.events import End, Failed, Info, Segment
 from tests.store.making import account, age, in_step, said, save
 

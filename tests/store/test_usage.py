@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from gateway.errors import QuotaExceeded, StoreUnavailable
 from gateway.store.accounts import Account, Quota
 from gateway.store.database import Database
+from gateway.store.stored import Draft
 from gateway.store.tables import ANYONE, usage
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.transcripts import Transcripts
 from gateway.store.usage import KEPT_S, Usage, Used
 from tests.store.making import save
 

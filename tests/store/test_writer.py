@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from gateway.errors import NotFound
 from gateway.store.database import Database
-from gateway.store.transcripts import Draft, Transcripts
+from gateway.store.stored import Draft
+from gateway.store.transcripts import Transcripts
 from gateway.store.writer import Ended, Writer
 from gateway.wire.events import Segment
 from tests.store.making import said

@@ -18,9 +18,9 @@ from gateway.media.exits import Exits
 from gateway.settings import Settings
 from gateway.store.limits import Verdict
 from gateway.web.admission import VERDICT
-from gateway.web.dialects import analyzer_models as models
-from gateway.web.dialects.analyzer_answers import rate_limit_of
-from gateway.web.dialects.analyzer_extraction import Extractions
+from gateway.web.dialects.analyzer import models
+from gateway.web.dialects.analyzer.answers import rate_limit_of
+from gateway.web.dialects.analyzer.extraction import Extractions
 from tests.origin.scenarios import MEMBER, SCENARIOS
 from tests.vision.stand_in import ANALYSIS, Api, fails, hangs, says
 from tests.web.conftest import Front, Start, started, until

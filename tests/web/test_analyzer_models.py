@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gateway.web.dialects import analyzer_models as models
+from gateway.web.dialects.analyzer import models
 from tests.vision.stand_in import ANALYSIS
 
 URL = "https://www.tiktok.com/@user/video/1234567890"

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.errors import StoreUnavailable
+from gateway.running import sweep_uploads
 from gateway.store.codes import Change, Issued
 from gateway.store.database import Database
 from gateway.store.holds import Hold, Holds
@@ -103,7 +104,7 @@ def files(front: Front) -> list[str]:
 async def swept(front: Front) -> None:
     """Nothing is left of media, here or in the folder."""
     await until(lambda: not files(front))
-    assert await front.gateway.sweep_uploads() == 0
+    assert await sweep_uploads(front.gateway) == 0
 
 
 @asynccontextmanager
@@ -292,7 +293,7 @@ async def test_a_job_that_ends_its_process_each_time_is_given_up(gateways: Gatew
         await until(lambda: id_ not in second.gateway.works)
         told = await ended(second, id_)
         assert (told["state"], told["error"]["code"]) == ("failed", "INTERRUPTED")
-        assert await second.gateway.sweep_uploads() == 1
+        assert await sweep_uploads(second.gateway) == 1
         assert files(second) == []
 
 

@@ -16,9 +16,10 @@ import aiohttp
 import pytest
 
 from gateway.errors import NotFound, SpeechFailed
+from gateway.running import sweep_rows
 from gateway.store import schema
 from gateway.store.database import Database
-from gateway.store.transcripts import Draft
+from gateway.store.stored import Draft
 from gateway.wire.events import Word, line
 from gateway.wire.forms import FORMS
 from tests.postgres import Cluster
@@ -174,7 +175,7 @@ async def test_rows_go_after_their_time(start: Start) -> None:
     old, young = await whole(front, "old"), await whole(front, "young")
     await written(front)
     await age(front.gateway.database, old.transcript.id, days=2)
-    await front.gateway.sweep_rows()
+    await sweep_rows(front.gateway)
     with pytest.raises(NotFound):
         await front.gateway.archive.read(old.transcript.id)
     assert (await front.gateway.archive.read(young.transcript.id)).text == "young"
@@ -185,7 +186,7 @@ async def test_rows_stay_for_ever_if_that_is_wanted(start: Start) -> None:
     old = await whole(front, "old")
     await written(front)
     await age(front.gateway.database, old.transcript.id, days=2000)
-    await front.gateway.sweep_rows()
+    await sweep_rows(front.gateway)
     assert (await front.gateway.archive.read(old.transcript.id)).text == "old"
 
 

@@ -112,7 +112,7 @@ async def _heard(request: web.Request, body: Upload, task: Task) -> Heard:
         options = _wish(request, body).options(task)
         heard = Heard()
         body.place.leave()
-        transcript = gateway.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
+        transcript = gateway.hearing.uploaded(body.key, body.fill, options, owner=request[CALLER].account.id)
         async with aclosing(transcript.follow()) as log:
             async for _, event in log:
                 if _wish(request, body).options(task) != options:
@@ -138,7 +138,7 @@ async def _stream(request: web.Request, body: Upload, wish: Body) -> web.StreamR
     body.seal()
     body.place.leave()
     owner = request[CALLER].account.id
-    transcript = gateway.uploaded(body.key, body.fill, wish.options("transcribe"), owner=owner)
+    transcript = gateway.hearing.uploaded(body.key, body.fill, wish.options("transcribe"), owner=owner)
     async with aclosing(transcript.follow()) as log:
         _, event = await anext(log)
         if isinstance(event, Failed):

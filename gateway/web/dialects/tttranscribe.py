@@ -172,15 +172,15 @@ async def _transcript(gateway: Gateway, url: str, caller: Caller) -> tuple[Trans
     """What is heard in a post, and whether it was heard before: then no page is read for it."""
     owner, address = caller.account.id, links.find(url)
     if address.post_id is not None:
-        there = await gateway.heard_before(address.post_id, HEARD, owner=owner)
+        there = await gateway.library.heard_before(address.post_id, HEARD, owner=owner)
         if there is not None:
             return there, True
     post = await gateway.extractor.find(url)
     if address.post_id is None:
-        there = await gateway.heard_before(post.id, HEARD, owner=owner)
+        there = await gateway.library.heard_before(post.id, HEARD, owner=owner)
         if there is not None:
             return there, True
-    transcript = gateway.transcript(post, HEARD, owner=owner, registered=False)
+    transcript = gateway.hearing.transcript(post, HEARD, owner=owner, registered=False)
     return transcript, transcript.whole
 
 

@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.web.admission import VERDICT
-from gateway.web.dialects.analyzer_models import Details, Envelope, Error, Failure, Metadata, RateLimit
+from gateway.web.dialects.analyzer.models import Details, Envelope, Error, Failure, Metadata, RateLimit
 from gateway.web.middleware import BEGAN, ID, Dialect
 
 PLATFORM = "tiktok"

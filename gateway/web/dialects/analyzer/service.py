@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from gateway import __version__
-from gateway.web.dialects import analyzer_models as models
-from gateway.web.dialects.analyzer_answers import PLATFORM, enveloped
-from gateway.web.dialects.analyzer_extraction import EXTRACTIONS
+from gateway.web.dialects.analyzer import models
+from gateway.web.dialects.analyzer.answers import PLATFORM, enveloped
+from gateway.web.dialects.analyzer.extraction import EXTRACTIONS
 from gateway.web.health import health as health_of
 from gateway.web.keys import GATEWAY
 

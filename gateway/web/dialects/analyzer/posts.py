@@ -10,10 +10,10 @@ from gateway.media.captions import Chosen, caption, there
 from gateway.media.post import Post
 from gateway.web import params
 from gateway.web.accept import accepts
-from gateway.web.dialects import analyzer_models as models
-from gateway.web.dialects.analyzer_answers import ABOUT, enveloped
-from gateway.web.dialects.analyzer_batch import LINES, Posts, streamed, told
-from gateway.web.dialects.analyzer_extraction import EXTRACTIONS, Wish
+from gateway.web.dialects.analyzer import models
+from gateway.web.dialects.analyzer.answers import ABOUT, enveloped
+from gateway.web.dialects.analyzer.batch import LINES, Posts, streamed, told
+from gateway.web.dialects.analyzer.extraction import EXTRACTIONS, Wish
 from gateway.web.keys import GATEWAY
 
 
@@ -50,7 +50,7 @@ async def captions(request: web.Request) -> web.Response:
     address = await extractions.address(body.url, body.cache_ttl)
     post = await extractions.post(address, body.cache_ttl)
     chosen = _chosen(post, body.preferred_language)
-    cues = await gateway.captions(post, chosen.part)
+    cues = await gateway.parts.captions(post, chosen.part)
     if not cues:
         raise CaptionsUnavailable("The post's captions have no text.")
     data = models.Captions(

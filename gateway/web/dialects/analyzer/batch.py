@@ -13,9 +13,9 @@ from aiohttp import web
 
 from gateway.errors import GatewayError, Internal
 from gateway.web import stream
-from gateway.web.dialects.analyzer_answers import elapsed_ms, enveloped, error, metadata
-from gateway.web.dialects.analyzer_extraction import Extractions, Wish
-from gateway.web.dialects.analyzer_models import Batch, Failed, Last, Processed, Summary, Video
+from gateway.web.dialects.analyzer.answers import elapsed_ms, enveloped, error, metadata
+from gateway.web.dialects.analyzer.extraction import Extractions, Wish
+from gateway.web.dialects.analyzer.models import Batch, Failed, Last, Processed, Summary, Video
 from gateway.web.keys import GATEWAY
 from gateway.web.relay import Relay
 

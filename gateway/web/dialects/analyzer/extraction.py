@@ -28,8 +28,8 @@ from gateway.media.links import Address
 from gateway.media.post import Figures, Post
 from gateway.tasks import SingleFlight
 from gateway.vision.analysis import Analysis
-from gateway.web.dialects.analyzer_answers import PLATFORM, code_of, elapsed_ms
-from gateway.web.dialects.analyzer_models import Pictured, Video
+from gateway.web.dialects.analyzer.answers import PLATFORM, code_of, elapsed_ms
+from gateway.web.dialects.analyzer.models import Pictured, Video
 from gateway.wiring import Gateway
 
 T = TypeVar("T")

@@ -1,0 +1,78 @@
+"""The database: its tables brought up to date, copied, and filled again."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import log
+from gateway.commands import program
+from gateway.errors import NotFound
+
+db = typer.Typer(no_args_is_help=True, help="The database (DATABASE_URL, or a file in the data folder).")
+
+
+@db.command()
+def upgrade() -> None:
+    """Make the tables, or bring them up to date."""
+    settings = program.settings()
+    log.configure(settings.least_level)
+    from gateway.store import database, schema
+
+    async def work() -> None:
+        async with database.opened(settings) as store:
+            await schema.upgrade(store)
+
+    program.run(work())
+
+
+@db.command()
+def current() -> None:
+    """Print the version of the tables, and that of this program where it is another."""
+    settings = program.settings()
+    log.configure("warning")
+    from gateway.store import database, schema
+
+    async def work() -> str | None:
+        if not database.exists(settings):
+            raise NotFound("There is no database yet: python -m gateway db upgrade makes one.")
+        async with database.opened(settings) as store:
+            return await schema.current(store)
+
+    found, wanted = program.run(work()), schema.head()
+    typer.echo(found or "none")
+    if found != wanted:
+        print(f"this program needs {wanted}: python -m gateway db upgrade", file=sys.stderr)
+
+
+@db.command()
+def backup(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
+    """Copy an SQLite database as it is now, while it is in use."""
+    settings = program.settings()
+    log.configure("warning")
+    from gateway.store import database, schema
+
+    async def work() -> None:
+        if not database.exists(settings):
+            raise NotFound("There is no database yet.")
+        async with database.opened(settings) as store:
+            if await schema.current(store) is None:
+                raise NotFound("There is no database yet.")
+            await store.backup(file)
+
+    program.run(work())
+
+
+@db.command()
+def restore(file: Annotated[Path, typer.Argument(help="An SQLite database, such as a backup.")]) -> None:
+    """Fill the database, which must be empty, with the rows of a backup: also PostgreSQL, of SQLite."""
+    settings = program.settings()
+    log.configure("warning")
+    from gateway.store import database, restoring
+
+    async def work() -> int:
+        async with database.opened(settings) as store:
+            return await restoring.restore(file, store)
+
+    typer.echo(f"{program.run(work())} rows")

@@ -1,0 +1,42 @@
+"""The gateway itself."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from gateway import __version__, log
+from gateway.cloudlog import CloudLog
+from gateway.commands import program
+from gateway.sentry import Sentry
+from gateway.settings import Settings
+
+
+def serve() -> None:
+    """Run the gateway; every setting is an environment variable (docs/settings.md)."""
+    settings = program.settings()
+    from gateway.web.server import serve
+
+    with _told(settings):
+        program.run(serve(settings))
+
+
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """The log on standard error, and where else it and errors are to be told."""
+    with ExitStack() as closing:
+        sentry = cloud = None
+        with program.plainly():
+            if settings.sentry_dsn is not None:
+                sentry = Sentry(settings.sentry_dsn.get_secret_value(), version=__version__)
+                closing.callback(sentry.close)
+            if settings.gcp_project_id is not None:
+                cloud = CloudLog(
+                    settings.gcp_project_id, settings.gcp_log_name, settings.google_application_credentials
+                )
+                closing.callback(cloud.close)
+        log.configure(
+            settings.least_level,
+            severity=cloud is not None,
+            on_failure=sentry.tell if sentry is not None else None,
+            on_line=cloud.tell if cloud is not None else None,
+        )
+        yield
