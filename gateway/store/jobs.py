@@ -13,13 +13,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import Busy, Interrupted, NotFound
+from gateway.errors import Busy, Interrupted, NotFound, RateLimited
 from gateway.store.accounts import ensured
 from gateway.store.database import Database
 from gateway.store.tables import ANYONE, jobs
 
 LEASE_S = 60.0
 PENDING_MAX = 1000
+OWNER_PENDING_MAX = 100  # of one account: its promises must not use up everybody's
+OWNER_AGAIN_S = 30
 ATTEMPTS_MAX = 3  # a job that ends its process each time is not tried for ever
 PENDING_S = 24 * 3600  # a job that nobody could take up for so long is given up
 RECENT = 25
@@ -120,6 +122,11 @@ class Jobs:
             pending = sa.select(sa.func.count()).where(jobs.c.state == "PENDING")
             if (await tx.execute(pending)).scalar_one() >= self._pending_max:
                 raise Busy
+            own = pending.where(jobs.c.owner == wanted.owner)
+            if wanted.owner != ANYONE and (await tx.execute(own)).scalar_one() >= OWNER_PENDING_MAX:
+                raise RateLimited(
+                    f"At most {OWNER_PENDING_MAX} of your jobs may wait.", retry_after_s=OWNER_AGAIN_S
+                )
             await ensured(tx, self._database, [wanted.owner])
             insert = (sqlite if self._database.name == "sqlite" else postgresql).insert(jobs).values(row)
             keyed = insert.on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
@@ -175,16 +182,23 @@ class Jobs:
     async def lease(self, kinds: Sequence[str]) -> Job | None:
         """The next job of some kinds, which this process works on from now; None: there is none.
 
-        What somebody waits for on a connection is left to the process that has the connection.
+        Owners take turns: it is of who has the fewest at work. What somebody waits for on a connection is
+        begun by who has the connection.
         """
         now = self._database.now()
         free = sa.and_(
             jobs.c.state == "PENDING",
             jobs.c.kind.in_(kinds),
             sa.or_(jobs.c.folder.is_(None), jobs.c.folder == self._folder),
-            sa.or_(jobs.c.waiting.is_(False), jobs.c.lease_owner == self.process),
+            jobs.c.waiting.is_(False),
         )
-        following = sa.select(jobs.c.id).where(free).order_by(jobs.c.created_at, jobs.c.id).limit(1)
+        busy = jobs.alias()
+        at_work = (
+            sa.select(sa.func.count())
+            .where(busy.c.owner == jobs.c.owner, busy.c.state == "RUNNING", busy.c.waiting.is_(False))
+            .scalar_subquery()
+        )
+        following = sa.select(jobs.c.id).where(free).order_by(at_work, jobs.c.created_at, jobs.c.id).limit(1)
         leased = (
             jobs.update()
             .where(jobs.c.id == following.with_for_update(skip_locked=True).scalar_subquery())

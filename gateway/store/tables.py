@@ -140,6 +140,7 @@ transcripts = Table(
     CheckConstraint("state IN ('RUNNING', 'COMPLETE', 'FAILED')", name="state"),
     Index(None, "created_at", "id"),  # lists of all, and what is too old
     Index(None, "owner", "created_at", "id"),
+    Index(None, "post_id", "created_at"),  # whether a post was heard before
 )
 
 transcript_owners = Table(

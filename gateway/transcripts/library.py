@@ -70,17 +70,23 @@ class Library:
             told.owners = [job.owner]
             return told
         told = _told_again(id_, log, stored.title, stored.provenance, stored.created_at, stored.ended_at)
-        told.owners = sorted(stored.owners)
+        told.owners = sorted(stored.owners, key=lambda one: (one != stored.owner, one))
         return told
 
     async def changed_by(self, id_: str, owner: str | None) -> Transcript:
-        """A transcript that an account may change: its own, or anybody's; None may change all.
+        """A transcript that an account may name and cancel: one that it asked for first, and to be
+        cancelled alone; of nobody's account, anybody may. None may change all.
 
         Raises Forbidden, and what `read` does.
         """
         transcript = await self.read(id_)
-        if owner is not None and not _having(transcript, owner):
-            raise Forbidden("Only who asked for a transcript changes it.")
+        if owner is None:
+            return transcript
+        first = next(iter(transcript.owners), ANYONE)
+        if first not in (owner, ANYONE):
+            raise Forbidden("Only who asked for a transcript first changes it; others may leave it (DELETE).")
+        if transcript.running and len(transcript.owners) > 1:
+            raise Forbidden("Others have asked for this transcript too: leave it (DELETE).")
         return transcript
 
     async def rename(self, id_: str, title: str | None) -> Transcript:
@@ -97,9 +103,9 @@ class Library:
 
     async def delete(self, id_: str, *, owner: str | None = None) -> None:
         """Removes a transcript wherever it is, cancelled if it runs; where others have it too, only from
-        the owner. Raises what `changed_by` does.
+        the owner. Raises Forbidden, and what `read` does.
         """
-        acting = _having(await self.changed_by(id_, owner), owner)
+        acting = await self._leaving(id_, owner)
         there = self._transcripts.by_id(id_)
         alone = acting is None or there is None or set(there.owners) <= {acting}
         if there is None:
@@ -122,6 +128,13 @@ class Library:
         elif acting in there.owners:
             there.owners.remove(acting)
 
+    async def _leaving(self, id_: str, owner: str | None) -> str | None:
+        """As whom a transcript is removed. Raises Forbidden."""
+        acting = _having(await self.read(id_), owner)
+        if owner is not None and acting is None:
+            raise Forbidden("Only who asked for a transcript removes it.")
+        return acting
+
     async def heard_before(self, post_id: str, options: Options, *, owner: str) -> Transcript | None:
         """The whole transcript of what was heard in a post, if it is known; `owner` has it from now on."""
         there = self._transcripts.named((post_id, options))
@@ -137,7 +150,7 @@ class Library:
         told = _told_again(
             stored.id, log_, stored.title, stored.provenance, stored.created_at, stored.ended_at
         )
-        told.owners = sorted(stored.owners)
+        told.owners = sorted(stored.owners, key=lambda one: (one != stored.owner, one))
         return self._scribe.owned(told, owner)
 
     def forget(self, id_: str) -> None:

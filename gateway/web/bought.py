@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.errors import BadRequest, CodeRefused, CodeUnknown, GatewayError, NotFound, UnsupportedBody
 from gateway.store.jobs import Job
-from gateway.web import auth, params, purchase, upload
+from gateway.web import admission, auth, params, purchase, upload
 from gateway.web.keys import GATEWAY
 from gateway.web.params import SpeechWish
 from gateway.web.purchase import Purchase
@@ -36,8 +36,15 @@ async def transcript(request: web.Request) -> web.Response:
 
     A code in a header is held before the body is asked for, one in a form as soon as it has come.
     """
+    caller = await auth.caller(request)  # a key is not needed, but no wrong one is taken
+    await admission.rate(request, caller)
+    with admission.places(request, caller):
+        return await _paid(request)
+
+
+async def _paid(request: web.Request) -> web.Response:
+    """The same, of a caller who has a place."""
     gateway = request.app[GATEWAY]
-    await auth.caller(request)  # a key is not needed, but no wrong one is taken
     early = _wish(request, {}, gateway, forming=True)  # faults of the query need no body
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= KEY_CHARS_MAX:
@@ -56,7 +63,7 @@ async def transcript(request: web.Request) -> web.Response:
             body = await stack.enter_async_context(upload.received(request, NAMES))
         else:
             await gateway.database.check()
-            body = await stack.enter_async_context(upload.received(request, NAMES))
+            body = await stack.enter_async_context(upload.received(request, NAMES, placed=False))
             if CODE in body.fields:
                 body.seal()
             else:

@@ -95,6 +95,8 @@ class Errand:
 
     async def _made(self, transcript: Transcript) -> Ending:
         """Says what the transcript of the post says; another one where somebody has stopped that."""
+        account = await self._gateway.accounts.named(self._job.owner)
+        await self._gateway.usage.check(account, speech=True)  # it was promised when there was more left
         for last in (False, True):
             other = await self._other()
             transcript.origin, transcript.options = other.origin, other.options

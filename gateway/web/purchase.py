@@ -19,8 +19,11 @@ from gateway.errors import (
     CodeUnknown,
     GatewayError,
     HoldLost,
+    Internal,
     NotFound,
+    SpeechFailed,
     StoreUnavailable,
+    UpstreamFailed,
 )
 from gateway.media.spools import Fill
 from gateway.speech.transcripts import Options, Transcript
@@ -34,6 +37,8 @@ from gateway.wire.events import Failed, Logged
 from gateway.wiring import Gateway
 
 KIND = "bought"
+# ends that are no caller's: nothing is paid for them, whatever was read
+OURS = frozenset({Busy.code, SpeechFailed.code, Internal.code, StoreUnavailable.code, UpstreamFailed.code})
 GIVING_BACK_S = 20  # for an answer to wait: what is back when it is told can be used at once
 FULL_S = 2.0  # for a job that was taken up where there is no room after all
 
@@ -335,13 +340,18 @@ class Purchase:
         if self.kept and others and not called_off:
             await settlement.hand_back()
             return False
-        if transcript is not None and self._read(transcript) and await settlement.spend_part(transcript):
+        if (
+            transcript is not None
+            and self._read(transcript, failure)
+            and await settlement.spend_part(transcript, failure)
+        ):
             return True
         return await settlement.give_back(failure)
 
-    def _read(self, transcript: Transcript) -> bool:
-        """Whether it was ended by somebody who may have its words."""
-        return transcript.read and transcript.stopped and self._failure is None and not self._stopping
+    def _read(self, transcript: Transcript, failure: Failed | None) -> bool:
+        """Whether somebody may have its words, and its end is none of our doing."""
+        ours = failure is not None and failure.code in OURS
+        return transcript.read and not ours and not self._stopping
 
     def _told(self) -> Failed | None:
         """How it failed; None where it was stopped, or everybody left."""

@@ -44,16 +44,18 @@ class Settlement:
                 await asyncio.sleep(again_s)
         raise AssertionError("the last try returns or raises")
 
-    async def spend_part(self, transcript: Transcript) -> bool:
+    async def spend_part(self, transcript: Transcript, failure: Failed | None) -> bool:
         """Keeps what was recognised and spends the code on it. False: the code cannot be spent any more."""
-        gateway, hold = self._gateway, self._hold
-        events = (*transcript.events[:-1], Failed(Cancelled.code, Cancelled.text))
+        gateway, hold, job = self._gateway, self._hold, self._job
+        last = failure or Failed(Cancelled.code, Cancelled.text)
+        events = (*transcript.events[:-1], last)
         try:
             await gateway.holds.price(hold, min(hold.worth_ms, round(transcript.reached_s * 1000)))
             async with gateway.database.transaction() as tx:
                 await gateway.archive.save(tx, self._draft(transcript), events)
                 await gateway.holds.post(tx, hold, transcript.id)
-                await gateway.jobs.cancelled_in(tx, self._job.id)
+                if failure is None or not await gateway.jobs.failed_in(tx, job.id, last.code, last.message):
+                    await gateway.jobs.cancelled_in(tx, job.id)
         except (CodeRefused, CodeUnknown):
             return False
         return True

@@ -55,15 +55,18 @@ def check(request: web.Request) -> None:
 
 
 @asynccontextmanager
-async def received(request: web.Request, names: Collection[str]) -> AsyncIterator["Upload"]:
+async def received(
+    request: web.Request, names: Collection[str], *, placed: bool = True
+) -> AsyncIterator["Upload"]:
     """The body, once its file has begun to arrive; of its fields, those of these names are kept.
 
+    Not `placed` is one of who has not shown yet that a transcript is due: room for it is seen to later.
     Raises BodyTooLarge, BodyTooSlow, Invalid, BadRequest, UnsupportedBody; and NotReady or Busy, where no
     transcript would be accepted, before the client has sent the body.
     """
     gateway = request.app[GATEWAY]
     check(request)
-    place = gateway.transcripts.place()
+    place = gateway.transcripts.place() if placed else Place(set())
     upload = Upload(request, names, gateway.settings, place)
     try:
         await upload.begin()

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from gateway.errors import Busy, NotFound
+from gateway.errors import Busy, NotFound, RateLimited
 from gateway.store.database import Database
-from gateway.store.jobs import ATTEMPTS_MAX, PENDING_S, RECENT, Counts, Job, Jobs, Wanted
+from gateway.store.jobs import ATTEMPTS_MAX, OWNER_PENDING_MAX, PENDING_S, RECENT, Counts, Job, Jobs, Wanted
 from gateway.store.tables import jobs as table
 from tests.store.making import account, lapse
 
@@ -318,3 +318,24 @@ async def test_a_transcript_knows_its_job_until_that_is_forgotten(jobs: Jobs) ->
     assert await jobs.cancel(made.id)
     assert await jobs.forget("t")
     assert await jobs.of("t") is None
+
+
+async def test_what_somebody_waits_for_is_begun_by_him_only(jobs: Jobs) -> None:
+    waited = await jobs.enqueue(wanted(waiting=True))
+    assert await jobs.lease([KIND]) is None  # between the two, by this process itself
+    assert await jobs.begin(waited.id)
+
+
+async def test_owners_take_turns(jobs: Jobs) -> None:
+    for owner in ("many", "many", "many", "few"):
+        await jobs.enqueue(wanted(owner=owner))
+    taken = [await jobs.lease([KIND]) for _ in range(4)]
+    assert [job and job.owner for job in taken] == ["many", "few", "many", "many"]
+
+
+async def test_no_account_can_use_up_the_room_for_jobs(jobs: Jobs) -> None:
+    for _ in range(OWNER_PENDING_MAX):
+        await jobs.enqueue(wanted(owner="many"))
+    with pytest.raises(RateLimited):
+        await jobs.enqueue(wanted(owner="many"))
+    await jobs.enqueue(wanted(owner="few"))

@@ -442,6 +442,7 @@ async def test_lines_come_as_they_are_ready(start: Start) -> None:
     ) as response:
         first = [json.loads(await response.content.readline()) for _ in range(2)]
         assert {(one["index"], one["status"]) for one in first} == {(1, "success"), (2, "failed")}
+        await until(lambda: front.origin.hits[f"page:{SCENARIOS['page_hangs'].id}"] > 0, 30)
         front.origin.release()
         third, last = [json.loads(line) async for line in response.content]
     assert (third["index"], third["url"], third["status"]) == (0, urls[0], "success")

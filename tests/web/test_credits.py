@@ -59,7 +59,10 @@ async def listening(start: Start, tmp_path: Path, data_dir: Path, base_model: Pa
     (tmp_path / "data" / "models").symlink_to(data_dir / "models")  # the uploads are of this database only
 
     async def listening(**settings: Any) -> Front:
-        fields = {"workers": 1, "admin_key": ADMIN, "open": "true", "database_url": url} | settings
+        fields = {
+            "workers": 1, "admin_key": ADMIN, "open": "true", "database_url": url,
+            "streams_max": 200, "rate_limit_capacity": 10_000,
+        } | settings  # fmt: skip
         front: Front = await start(model="base", **fields)
         await until(lambda: front.gateway.ready, 60)
         return front
@@ -561,3 +564,20 @@ async def test_a_shutdown_gives_the_codes_of_those_who_wait_back(
     database = Database(url)
     assert (await Codes(database).get(waiting.id)).credit.state == "active"
     await database.close()
+
+
+async def test_forms_without_a_code_yet_keep_nobody_from_a_transcript(start: Start) -> None:
+    front: Front = await start(transcripts_max=2)
+    lines = [
+        "POST /transcripts HTTP/1.1", "Host: localhost", "Content-Type: multipart/form-data; boundary=b",
+        "Content-Length: 100000", "", "--b", 'Content-Disposition: form-data; name="file"; filename="a.mp3"',
+        "", "some bytes",
+    ]  # fmt: skip
+    connections = [await front.connect() for _ in range(4)]
+    for _, writer in connections:
+        writer.write("\r\n".join(lines).encode())
+    await until(lambda: len(front.gateway.spools._entries) == 4)
+    assert front.gateway.transcripts.room
+    for _, writer in connections:
+        writer.close()
+    await until(lambda: not front.gateway.spools._entries)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.web.callers import ADMIN, asked, code, key
 from tests.web.conftest import Front, Start
+from tests.web.script import INFO, Script
 
 
 @pytest.fixture
@@ -146,3 +147,32 @@ async def test_only_what_is_newly_recognised_costs_and_only_who_asked_first(
     heard_ms = round(float(last.partition('"duration":')[2].partition(",")[0]) * 1000)
     assert (await speaking.gateway.usage.used("alice")).audio_ms == heard_ms
     assert (await speaking.gateway.usage.used("bob")).audio_ms == 0
+
+
+async def test_who_shares_a_transcript_does_not_name_it_and_leaves_it_to_the_others(front: Front) -> None:
+    alice, bob = await key(front, "alice"), await key(front, "bob")
+    path = f"/transcripts/{await transcribed(front, alice)}"
+    await transcribed(front, bob)
+    for _ in range(2):  # in memory, and as its row has it
+        answer = await asked(front, "PATCH", path, body={"title": "his"}, **sent(bob))
+        assert code(answer) == (403, "FORBIDDEN")
+        assert (await asked(front, "PATCH", path, body={"title": "hers"}, **sent(alice)))[0] == 200
+        await front.gateway.writer.close()
+        there = front.gateway.transcripts.by_id(path.rpartition("/")[2])
+        if there is not None:
+            front.gateway.transcripts.remove(there)
+    assert (await asked(front, "DELETE", path, **sent(bob)))[0] == 204
+    assert (await asked(front, "GET", path, **sent(alice)))[1]["title"] == "hers"
+
+
+async def test_one_that_several_wait_for_is_not_cancelled_by_one(front: Front) -> None:
+    alice = await key(front, "alice")
+    script = Script(front.gateway.transcripts)
+    script.transcript.owners += ["alice", "anyone"]
+    script.say(INFO)
+    await script.have(1)
+    for headers in (sent(alice), {}):
+        answer = await asked(front, "PATCH", script.path, body={"state": "cancelled"}, **headers)
+        assert code(answer) == (403, "FORBIDDEN")
+    assert script.transcript.running
+    assert (await asked(front, "PATCH", script.path, body={"state": "cancelled"}, **sent(OPERATOR)))[0] == 200

@@ -348,6 +348,45 @@ async def test_what_was_read_is_paid(gateways: Gateways, how: str) -> None:
         assert (status, told.get("state")) == ((200, "cancelled") if how == "PATCH" else (404, None))
 
 
+async def test_a_code_that_is_worth_too_little_pays_for_what_was_read(gateways: Gateways) -> None:
+    async with gateways() as front:
+        one = await issued(front, seconds=60)
+        id_ = await promised(front, one)
+        follower = await words(front, id_)
+        *_, last = (await follower.read()).splitlines()
+        assert json.loads(last)["code"] == "CREDIT_TOO_SMALL"
+        await until(lambda: not front.gateway.works)
+        credit = (await front.gateway.codes.get(one.id)).credit
+        assert credit.state == "used"
+        assert 0 < credit.used_s <= 60
+        assert (await looked(front, id_))[1]["error"]["code"] == "CREDIT_TOO_SMALL"
+        assert (await one_job(front)).state == "FAILED"
+        await swept(front)
+
+
+async def test_a_body_that_breaks_off_is_paid_as_far_as_it_was_read(gateways: Gateways) -> None:
+    async with gateways() as front:
+        one, more = await issued(front), asyncio.Event()
+        named = {"Idempotency-Key": "once"}
+
+        async def body() -> AsyncIterator[bytes]:
+            yield long()
+            await more.wait()
+
+        sending = asyncio.create_task(sent(front, one.code, body(), **named))
+        async with asyncio.timeout(30):
+            while (again := await sent(front, one.code, long(), "?wait=0", **named))[0] != 202:
+                await asyncio.sleep(0.05)
+        follower = await words(front, again[1]["id"])
+        sending.cancel()
+        await asyncio.wait([sending])
+        follower.close()
+        await until(lambda: not front.gateway.works)
+        credit = (await front.gateway.codes.get(one.id)).credit
+        assert credit.state == "used"
+        assert 0 < credit.used_s < SECONDS
+
+
 @pytest.mark.parametrize("how", ["PATCH", "DELETE"])
 async def test_what_nobody_has_read_costs_nothing(gateways: Gateways, how: str) -> None:
     async with gateways() as front:

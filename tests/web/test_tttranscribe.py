@@ -198,6 +198,9 @@ async def test_a_signature_is_answered_once_and_a_refused_call_may_come_again(he
             answers.append((response.status, await response.json()))
     assert answers[0][0] == 200
     assert answers[1] == (403, {"detail": "Signature already used"})
+    headers["X-API-Key"] = "another"  # which is no part of what is signed
+    async with heard.session.post(heard.url + PATH, data=good, headers=headers) as response:
+        assert (response.status, await response.json()) == answers[1]
 
 
 async def test_one_signature_sent_many_times_at_once_is_answered_once(heard: Front) -> None:

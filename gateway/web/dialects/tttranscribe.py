@@ -71,10 +71,10 @@ class Call(BaseModel):
 async def transcribe(request: web.Request) -> web.StreamResponse:
     """Checks who signed the call, then what it asks for, then answers it once."""
     gateway = request.app[GATEWAY]
-    key, sent_at, signature = await _headers(request)
+    sent_at, signature = await _headers(request)
     body = await params.raw(request, gateway.settings)
     _check_signature(gateway.settings, body, sent_at, signature)
-    name = f"signature {hashlib.sha256(f'{key} {signature}'.encode()).hexdigest()}"
+    name = f"signature {signature}"
     once = gateway.settings.replay_refused
     if once and await gateway.seen.has(name):
         raise Unfit("Signature already used")
@@ -93,8 +93,11 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         return await admission.counted(request, answer, caller)
 
 
-async def _headers(request: web.Request) -> tuple[str, str, str]:
-    """Whose key it is, when it was signed, and the signature. Raises Unsigned, Malformed, Unfit."""
+async def _headers(request: web.Request) -> tuple[str, str]:
+    """When the call was signed, and the signature; the key tells whose it is.
+
+    Raises Unsigned, Malformed, Unfit.
+    """
     key = request.headers.get("X-API-Key", "")
     account = await auth.signer(request.app[GATEWAY], key) if key else None
     if account is None:
@@ -107,7 +110,7 @@ async def _headers(request: web.Request) -> tuple[str, str, str]:
         raise Malformed("Invalid timestamp header")
     if abs(time.time() * 1000 - int(sent_at)) > SKEW_MS:
         raise Unfit("Timestamp skew too large")
-    return key, sent_at, signature
+    return sent_at, signature
 
 
 def _check_signature(settings: Settings, body: bytes, sent_at: str, signature: str) -> None:

@@ -22,7 +22,7 @@ _UNDERSTOOD = (
 
 async def health(request: web.Request) -> web.Response:
     """What the gateway depends on, as its last use went."""
-    now = health_of(request.app[GATEWAY])
+    now, extractions = health_of(request.app[GATEWAY]), request.app[EXTRACTIONS]
     told = models.Health(
         status="healthy" if now.healthy else "degraded",
         timestamp=datetime.now(UTC),
@@ -31,7 +31,7 @@ async def health(request: web.Request) -> web.Response:
         metrics=models.HealthMetrics(
             uptime_seconds=int(now.uptime_s),
             requests_processed=now.requests,
-            cache_hit_rate=round(now.cache_hit_rate, 4),
+            cache_hit_rate=_share(extractions.hits, extractions.hits + extractions.misses),
         ),
     )
     return web.Response(body=told.model_dump_json().encode(), content_type="application/json")
