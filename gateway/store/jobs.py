@@ -175,14 +175,15 @@ class Jobs:
     async def lease(self, kinds: Sequence[str]) -> Job | None:
         """The next job of some kinds, which this process works on from now; None: there is none.
 
-        What somebody waits for on a connection is left to the process that has the connection.
+        What somebody waits for on a connection is left to who has the connection, in this process too: that
+        one takes it up by `begin`.
         """
         now = self._database.now()
         free = sa.and_(
             jobs.c.state == "PENDING",
             jobs.c.kind.in_(kinds),
             sa.or_(jobs.c.folder.is_(None), jobs.c.folder == self._folder),
-            sa.or_(jobs.c.waiting.is_(False), jobs.c.lease_owner == self.process),
+            jobs.c.waiting.is_(False),
         )
         following = sa.select(jobs.c.id).where(free).order_by(jobs.c.created_at, jobs.c.id).limit(1)
         leased = (
