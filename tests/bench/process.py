@@ -85,14 +85,14 @@ def cpu_s(pid: int) -> float:
 
     The kernel tells them in hundredths: measure half a second or more.
     """
-    spent = sum(sum(map(int, stat[11:15])) for stat in _family(pid).values())  # utime stime cutime cstime
+    spent = sum(sum(map(int, stat[11:15])) for stat in members(pid).values())  # utime stime cutime cstime
     return spent / _TICKS_PER_S
 
 
 def shared_kb(pid: int) -> int:
     """The memory of a process and of all below it, what they share counted once."""
     total = 0
-    for member in _family(pid):
+    for member in members(pid):
         try:
             rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
         except OSError:
@@ -101,7 +101,7 @@ def shared_kb(pid: int) -> int:
     return total
 
 
-def _family(pid: int) -> dict[int, list[str]]:
+def members(pid: int) -> dict[int, list[str]]:
     """A process and all below it: what the kernel tells of each."""
     stats = {}
     for one in Path("/proc").iterdir():

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,38 @@ async def test_a_wrong_key_is_told(start: Start) -> None:
     found = await walked(front.url, key="another key than that", ready_s=0)
     assert found["key"].state == "fails"
     assert "API_KEY_INVALID" in found["key"].detail
+
+
+async def test_a_key_is_not_told_and_not_handed_on(unused_tcp_port_factory: Callable[[], int]) -> None:
+    seen: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.json_response({"status": "ok"})
+
+    async def leads_away(request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(f"http://127.0.0.1:{other}{request.path}")
+
+    here, other = unused_tcp_port_factory(), unused_tcp_port_factory()
+    async with served(elsewhere, other), served(leads_away, here):
+        found = await walked(f"http://127.0.0.1:{here}", key=KEY, ready_s=0)
+    assert not seen
+    assert KEY not in str(found)
+    assert exit_code(list(found.values())) != 0
+
+
+@asynccontextmanager
+async def served(handler: Callable[[web.Request], Awaitable[web.Response]], port: int) -> AsyncIterator[None]:
+    """A server that answers everything so."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 async def test_nobody_there_is_nothing_tried(unused_tcp_port: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 import structlog
 
+from gateway.store.accounts import SCOPES, Scope
 from gateway.web import auth
-from gateway.web.app import ROUTES
+from gateway.web.app import ROUTES, Route
 from tests.web.callers import ADMIN, asked, code, key
 from tests.web.conftest import Front, Start, started
 from tests.web.script import END, INFO, Script, segment
 from tests.web.test_status import serve
+
+PAPER = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
 
 # one route for each scope that is asked for, and in each dialect
 PLAN = ("POST", "/download/plan", {"url": "https://example.org/", "content_type": "ORIGINAL"})
@@ -136,6 +140,43 @@ async def test_a_key_is_good_for_its_scopes_only(front: Front, scope: Any, what:
     assert {await met(front, one, **sent) for one in others} == {(403, "FORBIDDEN")}
 
 
+@pytest.mark.parametrize(
+    "route", [one for one in ROUTES if one.scope], ids=lambda one: f"{one.method} {one.path}"
+)
+async def test_each_route_wants_a_key_and_the_scope_that_the_papers_name(front: Front, route: Route) -> None:
+    path = re.sub(r"{\w+}", "anything", route.path)
+    assert documented(path) == route.scope
+    others: tuple[Scope, ...] = tuple(one for one in SCOPES if one != route.scope)
+    mine = await key(front, "alice", *others)
+    body = {} if route.method == "POST" else None
+    for headers in ({}, {"X_API_Key": "cw_wrong"}):
+        assert code(await asked(front, route.method, path, body=body, **headers)) == (401, "API_KEY_INVALID")
+    found = await asked(front, route.method, path, body=body, X_API_Key=mine["X-API-Key"])
+    assert code(found) == (403, "FORBIDDEN")
+
+
+def documented(path: str) -> str:
+    """The scope that the table of docs/api.md names for a path."""
+    if path.startswith(("/extract",)):
+        return "extract"
+    rows = re.findall(r"^\| `(download|transcribe|admin)` \| (.*) \|$", PAPER, re.M)
+    assert len(rows) == 3
+    named = {one.rstrip("."): scope for scope, text in rows for one in re.findall(r"`(/[^`]*)`", text)} | {
+        "/transcripts": "transcribe",
+        "/api/v3/download": "download",
+    }
+    return named[max((one for one in named if path.startswith(one)), key=len)]
+
+
+async def test_a_key_whose_time_is_over_is_none(front: Front) -> None:
+    made = await front.gateway.accounts.create("alice", ("download", "transcribe"), expires_s=0.3)
+    assert await let_in(front, X_API_Key=made.key) == {"download", "transcribe"}
+    async with asyncio.timeout(30):
+        while await met(front, MODELS, X_API_Key=made.key) == (200, None):
+            await asyncio.sleep(0.2)
+    assert await met(front, MODELS, X_API_Key=made.key) == (401, "API_KEY_INVALID")
+
+
 async def test_words_between_the_bytes_are_transcribed_and_need_that_scope(front: Front) -> None:
     mine = await key(front, "alice", "download")
     body = {"url": front.origin.url("video"), "content_type": "VIDEO_ONLY", "transcript": True}
@@ -212,6 +253,8 @@ async def test_with_the_database_away_keys_that_are_known_go_on(front: Front) ->
     front.gateway.database.away = True
     assert await met(front, MODELS, X_API_Key=mine["X-API-Key"]) == (200, None)
     assert await met(front, MODELS, X_API_Key=other["X-API-Key"]) == (503, "STORE_UNAVAILABLE")
+    async with front.session.get(front.url + MODELS[1], headers=other) as response:
+        assert int(response.headers["Retry-After"]) > 0
     assert await met(front, MODELS) == (401, "API_KEY_INVALID")
     assert (await asked(front, "GET", "/live"))[0] == 200
 

@@ -18,6 +18,7 @@ from clipwire import signed
 
 from tests.web.callers import ADMIN, asked
 from tests.web.conftest import Front, Start, started, until
+from tests.web.script import Script
 
 SECRET, KEY = "a secret of both sides", "key-of-the-bot"
 SET = {
@@ -269,6 +270,40 @@ async def test_without_room_or_a_model_the_server_is_busy(silent: Front) -> None
         told = await response.json()
         assert (response.status, told["code"]) == (503, "BUSY")
         assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_a_full_queue_is_told_with_the_time_to_come_again(start: Start) -> None:
+    front: Front = await start(**SET, transcripts_max=1)
+    Script(front.gateway.transcripts)  # at work, for as long as the test goes on
+    data = json.dumps({"url": front.origin.url("speech")}).encode()
+    headers = signed(KEY, SECRET, data, now_ms())
+    async with front.session.post(front.url + PATH, data=data, headers=headers) as response:
+        told = await response.json()
+        assert (response.status, told["code"]) == (503, "BUSY")
+        assert set(told) == {"detail", "code", "request_id"}
+        assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_media_that_break_off_are_told(heard: Front) -> None:
+    status, told = await call(heard, {"url": heard.origin.url("cdn_dies")})
+    assert (status, told["code"]) == (502, "UPSTREAM_FAILED")
+    assert set(told) == {"detail", "code", "request_id"}
+
+
+async def test_a_failure_not_foreseen_is_told_without_what_it_was(
+    silent: Front, capfd: pytest.CaptureFixture[str]
+) -> None:
+    silent.gateway.extractor._posts = None  # type: ignore[assignment]  # as a bug would
+    body = json.dumps({"url": silent.origin.url("speech")}).encode()
+    for _ in range(2):  # and its signature is not used up by it
+        status, told = await call(silent, body)
+        assert status == 500
+        assert set(told) == {"detail", "request_id"}
+        assert not any(word in told["detail"] for word in ("Traceback", "NoneType", "/", ".py"))
+        uuid.UUID(told["request_id"])
+    assert told["request_id"] in "".join(capfd.readouterr())  # in the log, where the operator finds the rest
+    _, jobs = await asked(silent, "GET", "/jobs/failed", X_API_Key=ADMIN)
+    assert [job["error"] for job in jobs["jobs"]] == [told["detail"]] * 2
 
 
 async def test_without_a_secret_nobody_signs(start: Start) -> None:
