@@ -26,6 +26,7 @@ SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",  # as those of ours mean that say no more
     "ISC License": "ISC",
     "MIT License": "MIT",
 }

@@ -28,7 +28,7 @@ from tests.fuzzing import Sent
 from tests.web.conftest import Front, started, until
 
 SOAK = "CLIPWIRE_SOAK" in os.environ
-PARSED, ASKED = (90_000, 10_000) if SOAK else (3500, 1500)
+PARSED, ASKED = (90_000, 10_000) if SOAK else (4400, 600)
 AT_ONCE = 20
 ANSWER_S = 30  # each request's own deadline; those of the gateway are far shorter here
 KEY = "the-operators-key-of-this-test"

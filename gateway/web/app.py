@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.store.accounts import Scope
-from gateway.web import bought, params, status, transcripts
+from gateway.web import bought, manual, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
 from gateway.web.dialects import credits, openai, ttsave, tttranscribe
 from gateway.web.dialects.analyzer import posts as analyzer
@@ -17,6 +17,7 @@ from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
 from gateway.web.keys import GATEWAY
+from gateway.web.manual import MANUAL, Manual
 from gateway.web.media import media
 from gateway.web.metrics import metrics
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
@@ -79,6 +80,9 @@ ROUTES = (
     Route("GET", "/health", analyzer_service.health, ANALYZER),
     Route("GET", "/supported-platforms", analyzer_service.platforms, ANALYZER),
     Route("GET", "/stats", analyzer_service.stats, ANALYZER),
+    Route("GET", "/openapi.json", manual.openapi, ANALYZER),
+    Route("GET", "/docs", manual.page, ANALYZER),
+    Route("GET", "/docs/{asset}", manual.asset, ANALYZER),
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/metrics", metrics),
@@ -87,7 +91,7 @@ ROUTES = (
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
 _BRANCHES = {  # the longest counts
-    "/api/": TTTRANSCRIBE, "/api/v3/": TTSAVE, "/v1/": OPENAI, "/extract/": ANALYZER,
+    "/api/": TTTRANSCRIBE, "/api/v3/": TTSAVE, "/v1/": OPENAI, "/extract/": ANALYZER, "/docs/": ANALYZER,
 }  # fmt: skip
 
 
@@ -102,6 +106,7 @@ def application(gateway: Gateway) -> web.Application:
     app[OPEN] = Requests()
     app[PLACES] = Places()
     app[EXTRACTIONS] = Extractions(gateway)
+    app[MANUAL] = Manual(ROUTES)  # what is told of each route is beside this: web/openapi/
     app.on_response_prepare.append(remember_head)
     app.on_response_prepare.append(tell)
     for route in ROUTES:

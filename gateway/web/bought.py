@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from pydantic import Field
 
 from gateway.errors import BadRequest, CodeRefused, CodeUnknown, GatewayError, NotFound, UnsupportedBody
 from gateway.store.jobs import Job
@@ -24,8 +25,8 @@ FAILED = ("FAILED", "CANCELLED")
 class Wish(SpeechWish):
     """What may be wished, by the query or by a form."""
 
-    wait: bool = True
-    webhook: str | None = None
+    wait: bool = Field(True, description="0: 202 at once; the work needs nobody who waits.")
+    webhook: str | None = Field(None, description="With `wait` 0: an address that is told of the end.")
 
 
 NAMES = frozenset(Wish.model_fields) | {CODE}

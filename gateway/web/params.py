@@ -35,13 +35,19 @@ class SpeechWish(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    language: str | None = None
-    task: Literal["transcribe", "translate"] = "transcribe"
-    words: bool = False
-    model: str | None = None
-    source: Literal["auto", "captions", "speech"] = "auto"
-    prompt: str | None = Field(None, max_length=2000)
-    hotwords: str | None = Field(None, max_length=2000)
+    language: str | None = Field(
+        None,
+        description="Its code; null: it is heard in the first speech.",
+        json_schema_extra={"enum": [*sorted(CODES), None]},
+    )
+    task: Literal["transcribe", "translate"] = Field("transcribe", description="`translate`: to English.")
+    words: bool = Field(False, description="Each segment with its words and their times.")
+    model: str | None = Field(None, description="The server's own model.")
+    source: Literal["auto", "captions", "speech"] = Field(
+        "auto", description="The post's own captions, what is recognised here, or either."
+    )
+    prompt: str | None = Field(None, max_length=2000, description="Text that came before.")
+    hotwords: str | None = Field(None, max_length=2000, description="Words to expect.")
 
     @field_validator("language")
     @classmethod
@@ -56,9 +62,9 @@ class SpeechWish(BaseModel):
 class TranscribeWish(SpeechWish):
     """The JSON body of POST /transcribe."""
 
-    url: str = Field(min_length=1, max_length=4096)
-    wait: bool = True
-    webhook: str | None = None
+    url: str = Field(min_length=1, max_length=4096, description="A post, or text with its address in it.")
+    wait: bool = Field(True, description="false: 202 at once; the work needs nobody who waits.")
+    webhook: str | None = Field(None, description="With `wait` false: an address that is told of the end.")
 
 
 async def expect(request: web.Request) -> None:

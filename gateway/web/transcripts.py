@@ -24,10 +24,10 @@ from gateway.wire.forms import NAMED, Form
 class Change(BaseModel):
     """The JSON body of PATCH /transcripts/{id}."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", json_schema_extra={"minProperties": 1})
 
-    title: str | None = Field(None, max_length=TITLE_CHARS_MAX)  # null or empty: none
-    state: Literal["cancelled"] | None = None
+    title: str | None = Field(None, max_length=TITLE_CHARS_MAX, description="null or empty: none.")
+    state: Literal["cancelled"] | None = Field(None, description="The work ends, for all who follow it.")
 
     @model_validator(mode="after")
     def _something(self) -> "Change":
@@ -41,9 +41,9 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    q: str | None = Field(None, max_length=1000)
-    limit: int = Field(50, ge=1, le=200)
-    after: str | None = None
+    q: str | None = Field(None, max_length=1000, description="What was said; empty counts as missing.")
+    limit: int = Field(50, ge=1, le=200, description="How many at once.")
+    after: str | None = Field(None, description="`next` of the page before.")
 
 
 async def events(request: web.Request) -> web.StreamResponse:

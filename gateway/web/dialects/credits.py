@@ -52,8 +52,8 @@ class Wish(BaseModel):
 class Place(BaseModel):
     """Where in a list."""
 
-    after: str | None = Field(None, max_length=500)
-    limit: int = Field(PAGE, ge=1)
+    after: str | None = Field(None, max_length=500, description="`next` of the page before.")
+    limit: int = Field(PAGE, ge=1, description="How many at once, at most 200.")
 
 
 async def issue(request: web.Request) -> web.Response:

@@ -20,15 +20,15 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str
-    language: str | None = None
-    prompt: str | None = None
+    model: str = Field(description="The server's own model, or a name of OpenAI's that is served by it.")
+    language: str | None = Field(None, description="A code such as en, or its English name.")
+    prompt: str | None = Field(None, description="Text that came before; its end counts.")
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"
     temperature: float = Field(0, ge=0, le=1, allow_inf_nan=False)
     timestamp_granularities: tuple[Literal["word", "segment"], ...] = Field(
         (), validation_alias=AliasChoices(f"{GRANULARITIES}[]", GRANULARITIES)
     )
-    stream: bool = False
+    stream: bool = Field(False, description="The text as it is recognised, with `json` or `text` only.")
 
     @field_validator("language")
     @classmethod

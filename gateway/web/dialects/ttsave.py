@@ -29,24 +29,34 @@ from gateway.web.plan import plan
 URLS_MAX = 10  # posts in one stream
 URL_CHARS_MAX = 4096
 
+# what others are told with the API's own words, and so are not refused by the model
+_MODES: dict[str, Any] = {"json_schema_extra": {"enum": ["VIDEO_ONLY", "ORIGINAL", "AUDIO_ONLY", None]}}
+_Height = (
+    Literal["best", "worst"]
+    | Annotated[int, Field(ge=10, le=9999)]
+    | Annotated[str, Field(pattern="^[1-9][0-9]{1,3}p?$")]
+)
+
 
 class Body(BaseModel):
     """The documented body; both names of the type are in use. null counts as missing."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    url: str | None = None
-    download_content_type: str | None = None
-    content_type: str | None = None
-    transcript: bool | None = None  # opt-in: the words between the bytes
+    url: str | None = Field(None, description="A post, or text with its address in it; or `urls`.")
+    download_content_type: str | None = Field(None, description="Counts where both are sent.", **_MODES)
+    content_type: str | None = Field(None, description="What is sent of the post.", **_MODES)
+    transcript: bool | None = Field(None, description="Opt-in: the words between the bytes.")
     # opt-in, for the slideshow of a photo post
-    render: Literal["stream"] | None = None
-    slide_s: float | None = Field(None, ge=SLIDE_S_MIN, le=SLIDE_S_MAX)
-    fade_s: float | None = Field(None, ge=0, le=SLIDE_S_MAX / 2)
+    render: Literal["stream"] | None = Field(None, description="A film is sent while it is rendered.")
+    slide_s: float | None = Field(
+        None, ge=SLIDE_S_MIN, le=SLIDE_S_MAX, description="How long a slide is shown at least."
+    )
+    fade_s: float | None = Field(None, ge=0, le=SLIDE_S_MAX / 2, description="A cross-fade to the next one.")
     # opt-in: which format, the cover too, several posts in one stream
-    quality: Quality | None = None
-    codec: Codec | None = None
-    thumbnail: bool | None = None
+    quality: Quality | None = Field(None, description="`best`, `worst`, or a height such as 720 or `720p`.")
+    codec: Codec | None = Field(None, description="`h265`: HEVC where there is one that works.")
+    thumbnail: bool | None = Field(None, description="The post's cover as one more part.")
     urls: (
         Annotated[
             list[Annotated[str, Field(min_length=1, max_length=URL_CHARS_MAX)]],
@@ -55,7 +65,7 @@ class Body(BaseModel):
         | None
     ) = None
 
-    @field_validator("quality", mode="plain")
+    @field_validator("quality", mode="plain", json_schema_input_type=_Height | None)
     @classmethod
     def _known(cls, value: object) -> Quality | None:
         match value:
