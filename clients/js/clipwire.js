@@ -542,7 +542,7 @@ export class Part {
         this.#broken = failure;
         throw failure;
       }
-      if (event === PART_END) break;
+      if (event === PART_END || event === null) break;
       yield event;
     }
     this.#ended = true;
@@ -552,7 +552,10 @@ export class Part {
     this.#passed = true;
     await this.#chunks.return();
     if (this.#broken !== null) throw this.#broken;
-    while (!this.#ended) this.#ended = (await this.#body.next()) === PART_END;
+    while (!this.#ended) {
+      const event = await this.#body.next();
+      this.#ended = event === PART_END || event === null;
+    }
   }
 
   _leave() {

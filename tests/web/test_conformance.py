@@ -31,7 +31,7 @@ from tests.web.conftest import Front, started, until
 from tests.web.script import END, INFO, Script, segment
 
 SOAK = "CLIPWIRE_SOAK" in os.environ
-EACH = 100 if SOAK else 16  # requests to each route, for each kind of body
+EACH = 100 if SOAK else 8  # requests to each route, for each kind of body
 READ_BYTES_MAX = 64 << 10  # of an answer: streams are left in their middle, as clients do
 READ_S_MAX = 1 if SOAK else 0.5
 ANSWER_S_MAX = 60  # of silence: then it hangs; the gateway's own deadlines are far shorter here
