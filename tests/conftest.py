@@ -1,6 +1,7 @@
 """What every test shares: the event loop of the product, a bound, and a speech model fetched once."""
 
 import asyncio
+import ctypes
 import fcntl
 import os
 import signal
@@ -21,6 +22,13 @@ from tests.redis import Missing, Server
 DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1] / ".cache" / "data")
 # the longest takes a tenth of it; a hang must not take the suite with it
 TEST_S_MAX = 1800 if os.environ.get("CLIPWIRE_SOAK") else 200
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small() -> Iterator[None]:
+    """Gives back what a file of tests has used: to start a process takes the longer the more there is."""
+    yield
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,8 @@
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,14 +44,27 @@ KNOWN_BY = {
 }
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every module that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module
             yield from (f"{node.module}.{one.name}" for one in node.names)
+
+
+def parsed(source: str) -> ast.Module:
+    """The tree; tried again where CPython 3.11 loses count of its depth, as it may beside other threads."""
+    for _ in range(5):
+        with suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)
 
 
 @pytest.mark.parametrize("outsider", KNOWN_BY)

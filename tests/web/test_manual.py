@@ -15,7 +15,7 @@ from tests.web.test_chromium import browser, chromium
 
 __all__ = ["chromium"]  # a fixture
 
-DRAWN_S_MAX = 150
+DRAWN_S_MAX = 120
 LISTENS = """window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.refused.push(event.effectiveDirective + " " + event.blockedURI));"""
