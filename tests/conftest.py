@@ -33,6 +33,15 @@ def _small() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _bounded(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _bounded(item))
+
+
+def _bounded(item: pytest.Item) -> Generator[None, Any, Any]:
     def over(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"{item.name} did not end")
 

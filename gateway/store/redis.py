@@ -92,6 +92,9 @@ class Redis:
         while True:
             await asyncio.sleep(self._look_s)
             await self._look()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError  # which the client took for a failure of its connection
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -15,7 +15,7 @@ from gateway.store.accounts import SCOPES, Scope
 from gateway.web import auth
 from gateway.web.app import ROUTES, Route
 from tests.web.callers import ADMIN, asked, code, key
-from tests.web.conftest import Front, Start, started
+from tests.web.conftest import Front, Start, started, until
 from tests.web.script import END, INFO, Script, segment
 from tests.web.test_status import serve
 
@@ -248,6 +248,7 @@ async def test_open_to_all_is_never_open_for_the_operators_part(start: Start) ->
 
 
 async def test_with_the_database_away_keys_that_are_known_go_on(front: Front) -> None:
+    await until(lambda: front.gateway.database_state == "ok", 30)
     mine, other = await key(front, "alice"), await key(front, "bob")
     assert await met(front, MODELS, X_API_Key=mine["X-API-Key"]) == (200, None)
     front.gateway.database.ready = False  # as a database of another version

@@ -120,6 +120,7 @@ async def test_metrics_can_be_turned_off(start: Start) -> None:
 
 
 async def test_a_database_that_is_away_is_told_and_hides_nothing_else(front: Front) -> None:
+    front.gateway.database.ready = False  # or whoever asks it next would find it well
     front.gateway.database.away = True
     found = await scraped(front)
     assert found["clipwire_database_up", ()] == 0
