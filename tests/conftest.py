@@ -1,7 +1,6 @@
 """What every test shares: the event loop of the product, a bound, and a speech model fetched once."""
 
 import asyncio
-import ctypes
 import fcntl
 import os
 import signal
@@ -15,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in workers: on a full m
 
 import pytest
 import uvloop
+from aiohttp import web_app
 
 from gateway.speech import models
 from tests.redis import Missing, Server
@@ -24,11 +24,11 @@ DATA_DIR = Path(os.environ.get("CLIPWIRE_TEST_DATA") or Path(__file__).parents[1
 TEST_S_MAX = 1800 if os.environ.get("CLIPWIRE_SOAK") else 200
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small() -> Iterator[None]:
-    """Gives back what a file of tests has used: to start a process takes the longer the more there is."""
+@pytest.fixture(autouse=True)
+def _let_go() -> Iterator[None]:
+    """Lets each application of a test go: aiohttp keeps them all, for their handlers."""
     yield
-    ctypes.CDLL(None).malloc_trim(0)
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)
