@@ -1,6 +1,8 @@
 """What import-linter cannot say: each outsider is known by one file."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -82,3 +84,15 @@ def test_no_file_is_empty_for_later_and_each_says_what_it_is() -> None:
     for path in (ROOT / "gateway").rglob("*.py"):
         tree = ast.parse(path.read_text())
         assert path.name == "__init__.py" or ast.get_docstring(tree), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize(
+    "module", ["media.tiktok", "media.decoder", "media.renderer", "speech.worker", "speech.fetching"]
+)
+def test_a_child_process_loads_nothing_of_the_gateway_that_it_has_no_use_for(module: str) -> None:
+    told = f"import gateway.{module}, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", told], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    assert f"gateway.{module}" in loaded
+    assert {"aiohttp", "pydantic", "sqlalchemy", "structlog", "typer"}.isdisjoint(loaded)

@@ -22,8 +22,9 @@ from gateway.errors import (
     VideoUnavailable,
 )
 from gateway.media.exits import Exits
-from gateway.media.hosts import Hosts, PublicResolver
+from gateway.media.hosts import Hosts
 from gateway.media.post import Source
+from gateway.media.resolver import PublicResolver
 from gateway.settings import Settings
 
 REDIRECTS_MAX = 5

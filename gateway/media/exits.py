@@ -6,12 +6,11 @@ Always: a proxy's address has a secret in it and is told only to those who dial 
 
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 
 from gateway import errors
+from gateway.media.exit import Exit
 
 REST_S = 15  # after the first failure, doubled with each that follows
 REST_S_MAX = 900
@@ -23,22 +22,6 @@ SLOW = errors.UpstreamTimeout.code
 NEUTRAL = frozenset({errors.Busy.code, errors.ExtractionFailed.code, errors.Internal.code})
 
 log = structlog.get_logger()
-
-
-class Exit(msgspec.Struct, frozen=True):
-    """One way out: through a proxy, or, without a `url`, directly."""
-
-    number: int
-    url: str | None = None
-
-    @property
-    def place(self) -> str:
-        """Where it is, without its secret."""
-        parts = urlsplit(self.url or "")
-        return f"{parts.hostname}:{parts.port}" if self.url else "direct"
-
-    def __repr__(self) -> str:
-        return f"Exit({self.number})"
 
 
 class Exits:

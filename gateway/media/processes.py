@@ -65,6 +65,8 @@ class Processes:
             except (OSError, EOFError, ValueError, RuntimeError) as failure:
                 log.warning("extractor process lost", post=ask.post_id, failure=repr(failure))
                 continue
+            for what, words in answer.notes:
+                log.warning(what, post=ask.post_id, words=words)
             if answer.post is None:
                 if answer.unreached:
                     raise SiteUnreached(answer.detail)

@@ -5,14 +5,11 @@ the page's message tells them apart.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
-
-import structlog
 
 from gateway import errors
 from gateway.errors import GatewayError, SiteUnreached
-
-lines = structlog.get_logger()
 
 _PRIVATE = {10216, 10222}
 _GONE = {10217, 10221, 10202}
@@ -32,8 +29,11 @@ _BY_TEXT: tuple[tuple[str, type[GatewayError], str | None], ...] = (
 )
 
 
-def translated(error: Any, status: int, message: str) -> GatewayError:
-    """The stable error for a failed extraction: by the page's status, the HTTP answer, then the words."""
+def translated(error: Any, status: int, message: str, note: Callable[[str, str], None]) -> GatewayError:
+    """The stable error for a failed extraction: by the page's status, the HTTP answer, then the words.
+
+    Words that are not known are noted, for the log.
+    """
     if status in _PRIVATE:
         return errors.VideoPrivate()
     if status in _GONE:
@@ -59,7 +59,7 @@ def translated(error: Any, status: int, message: str) -> GatewayError:
         return found
     if any(type(one).__name__ == "TransportError" and "timed out" in str(one).lower() for one in chain):
         return errors.UpstreamTimeout()
-    lines.warning("extraction failed in words not known", words=text)
+    note("extraction failed in words not known", text)
     if any(type(one).__name__ == "TransportError" for one in chain):
         return SiteUnreached()
     return errors.ExtractionFailed()

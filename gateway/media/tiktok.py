@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from http.cookiejar import Cookie
 from pathlib import Path
@@ -22,20 +23,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-import structlog
 
-from gateway import errors, log
+from gateway import errors
 from gateway.errors import GatewayError, SiteUnreached
 from gateway.media import cookies, refusals
 from gateway.media.confinement import confine
-from gateway.media.exits import Exit
+from gateway.media.exit import Exit
 from gateway.media.hosts import Hosts
 from gateway.media.post import Caption, Figures, Format, Image, Post, Sound, Source
 
 MEMORY_BYTES_MAX = 1 << 30
 FILES_MAX = 256
-
-lines = structlog.get_logger()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -59,7 +57,10 @@ class Answer(msgspec.Struct, frozen=True):
     error: str | None = None
     detail: str | None = None
     unreached: bool = False  # there was no page to be understood
+    notes: tuple[tuple[str, str], ...] = ()  # for the log: what happened, and in what words
 
+
+Note = Callable[[str, str], None]  # for the log: what happened, and in what words
 
 _HOSTS = "GATEWAY_ORIGIN_HOSTS"
 _COOKIES = "GATEWAY_COOKIES_FILE"
@@ -84,11 +85,13 @@ def installed() -> str | None:
 
 def main() -> None:
     """Answers until its standard input ends."""
-    log.configure("warning")
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not run into the answers
     hosts = Hosts(one for one in os.environ.get(_HOSTS, "").split(",") if one)
-    extract, version = _extractor(hosts, os.environ.get(_COOKIES, ""))
+    notes: list[tuple[str, str]] = []
+    extract, version = _extractor(
+        hosts, os.environ.get(_COOKIES, ""), lambda what, words: notes.append((what, words))
+    )
     decoder = msgspec.json.Decoder(Ask)
     out.write(msgspec.json.encode(Loaded(version)) + b"\n")
     out.flush()
@@ -103,8 +106,10 @@ def main() -> None:
                 error=error.code, detail=error.message, unreached=isinstance(error, SiteUnreached)
             )
         except Exception as error:  # a page of a shape never seen: the site changed
-            lines.warning("page not understood", post=ask.post_id, exc_info=error)
+            notes.append(("page not understood", "".join(traceback.format_exception(error))))
             answer = Answer(error=errors.ExtractionFailed.code)
+        answer = msgspec.structs.replace(answer, notes=tuple(notes))
+        notes.clear()
         out.write(msgspec.json.encode(answer) + b"\n")
         out.flush()
 
@@ -116,7 +121,7 @@ def _listen(asked: "SimpleQueue[bytes]") -> None:
     os._exit(0)
 
 
-def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], str]:
+def _extractor(hosts: Hosts, cookies_file: str, note: Note) -> tuple[Callable[[Ask], Post], str]:
     """What extracts, and the version of yt-dlp that does."""
     import yt_dlp
     from yt_dlp.extractor.tiktok import TikTokIE as Stock
@@ -167,7 +172,7 @@ def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], 
     def extracted(ask: Ask, proxy: str) -> Post:
         # a fresh one per post isolates cookies and status
         with yt_dlp.YoutubeDL(options | {"proxy": proxy}, auto_init=False) as ydl:
-            login = _login(cookies_file, hosts)
+            login = _login(cookies_file, hosts, note)
             for one in login:
                 ydl.cookiejar.set_cookie(_jarred(one))
             guard.install(ydl, hosts, proxied=bool(proxy), connections=connections, exit=proxy)
@@ -176,21 +181,21 @@ def _extractor(hosts: Hosts, cookies_file: str) -> tuple[Callable[[Ask], Post], 
             try:
                 info = ydl.extract_info(ask.url, download=False, process=False)
             except yt_dlp.utils.DownloadError as error:
-                raise refusals.translated(error, *ie.status) from None
+                raise refusals.translated(error, *ie.status, note) from None
             known = {(one.name, one.value) for one in login}
             return _post(ask, info, ie.item, lambda url: _header(ydl.cookiejar, url, known))
 
     return extract, yt_dlp.version.__version__
 
 
-def _login(file: str, hosts: Hosts) -> tuple[cookies.Cookie, ...]:
+def _login(file: str, hosts: Hosts, note: Note) -> tuple[cookies.Cookie, ...]:
     """The cookies of the operator's file, read anew for each post and never written back."""
     if not file:
         return ()
     try:
         text = Path(file).read_text("utf-8", "replace")
     except OSError as failure:
-        lines.warning("cookie file not read", reason=failure.strerror)
+        note("cookie file not read", failure.strerror or "")
         return ()
     return cookies.parse(text, lambda name: hosts.ours(f"https://{name}/"))
 

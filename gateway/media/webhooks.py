@@ -18,7 +18,8 @@ import structlog
 from yarl import URL
 
 from gateway.errors import BadRequest
-from gateway.media.hosts import PublicResolver, public
+from gateway.media.hosts import public
+from gateway.media.resolver import PublicResolver
 
 SIGNATURE = "X-Clipwire-Signature"
 URL_CHARS_MAX = 2048

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from gateway.errors import UpstreamFailed
-from gateway.media.hosts import SUFFIXES, Hosts, PublicResolver, addresses, public
+from gateway.media.hosts import SUFFIXES, Hosts, addresses, public
+from gateway.media.resolver import PublicResolver
 
 HOSTS = Hosts(("media.example",))
 

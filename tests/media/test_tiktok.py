@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import SiteUnreached
-from gateway.media.refusals import translated
+from gateway.errors import GatewayError, SiteUnreached
+from gateway.media import refusals
 from gateway.media.tiktok import _header, environment
 
 
@@ -23,6 +23,10 @@ def http(status: int) -> Any:
     error = type("HTTPError", (Exception,), {})()
     error.status = status
     return failed("Unable to download webpage", error)
+
+
+def translated(error: Any, status: int, message: str) -> GatewayError:
+    return refusals.translated(error, status, message, lambda what, words: None)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,13 @@ def test_a_failure_without_a_status_has_its_code(error: Any, code: str) -> None:
 def test_a_site_in_trouble_is_not_one_that_changed() -> None:
     assert isinstance(translated(http(503), 0, ""), SiteUnreached)
     assert not isinstance(translated(http(418), 0, ""), SiteUnreached)
+
+
+def test_only_words_that_are_not_known_are_noted() -> None:
+    notes: list[tuple[str, str]] = []
+    for error in (failed("words never seen"), failed("Log in for access"), http(403)):
+        refusals.translated(error, 0, "", lambda what, words: notes.append((what, words)))
+    assert notes == [("extraction failed in words not known", "words never seen")]
 
 
 def test_age_is_told_from_a_login() -> None:
