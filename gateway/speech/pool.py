@@ -45,6 +45,7 @@ class LocalPool:
         self._slots: list[asyncio.Task[None]] = []
         self._workers: set[Worker] = set()  # those that are loaded
         self._freed: set[Worker] = set()  # those killed on purpose whose successors still load
+        self._dying: set[Worker] = set()  # those killed, and not yet dead
         self._renewing = asyncio.Lock()
         self._folder = Path()
         self._name = ""
@@ -121,8 +122,10 @@ class LocalPool:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
-        await asyncio.gather(*(worker.kill() for worker in self._workers))  # successors not yet at work
+        # successors not yet at work, and those whose slot was told to end while they did
+        await asyncio.gather(*(worker.kill() for worker in self._workers | self._dying))
         self._workers.clear()
+        self._dying.clear()
         self._freed.clear()
         self._fail_all()
 
@@ -168,7 +171,9 @@ class LocalPool:
                 successor = await self._serve(worker)
             finally:
                 self._workers.discard(worker)
+                self._dying.add(worker)
                 await worker.kill()
+                self._dying.discard(worker)
             if successor is None:
                 successor = await self._loaded(first, instead_of=worker)
             self._freed.discard(worker)

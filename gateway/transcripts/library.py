@@ -61,7 +61,11 @@ class Library:
             stored, log = await self._archive.whole(id_)
         except NotFound:
             job = await self._jobs.of(id_)
-            if job is None or (log_of := _log_of(job, self._jobs.process)) is None:
+            if job is None:
+                raise
+            # memory does not know it any more, where it is nobody's work here
+            gone = job.waiting and job.lease_owner == self._jobs.process and id_ not in self._works
+            if (log_of := _log_of(job, gone=gone)) is None:
                 raise
             told = _told_again(
                 id_, log_of, None, Provenance(url=job.payload.get("url")), job.created_at, job.ended_at
@@ -167,14 +171,13 @@ def _having(transcript: Transcript, owner: str | None) -> str | None:
     return next((one for one in (owner, ANYONE) if one in (transcript.owners or [ANYONE])), None)
 
 
-def _log_of(job: Job, process: str) -> tuple[Failed, ...] | None:
+def _log_of(job: Job, *, gone: bool) -> tuple[Failed, ...] | None:
     """What a job says of its transcript, which has no row; None: nothing."""
     if job.state == "CANCELLED" and not job.waiting:
         return (Failed(Cancelled.code, Cancelled.text),)
     if job.state == "FAILED" and (job.error_code == Interrupted.code or not job.waiting):
         return (Failed(job.error_code or Interrupted.code, job.error_text or Interrupted.text),)
-    here = job.waiting and job.lease_owner == process  # and memory does not know it any more
-    return () if job.state not in ENDED and not here else None
+    return () if job.state not in ENDED and not gone else None
 
 
 def _told_again(

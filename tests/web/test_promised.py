@@ -314,10 +314,16 @@ async def test_what_was_kept_is_bounded(gateways: Gateways) -> None:
 
 async def words(front: Front, id_: str, form: str = "ndjson") -> Any:
     """A follower that has read the first words, and stays."""
-    response = await front.session.get(f"{front.url}/transcripts/{id_}/events?format={form}")
     async with asyncio.timeout(60):
-        while b'"segment"' not in await response.content.readline():
-            pass
+        while True:
+            response = await front.session.get(f"{front.url}/transcripts/{id_}/events?format={form}")
+            if response.status != 503:
+                break
+            assert (await response.json())["error"]["code"] == "BUSY"  # its media have not come yet
+            await asyncio.sleep(0.01)
+        assert response.status == 200
+        while b'"segment"' not in (line := await response.content.readline()):
+            assert line
     return response
 
 
@@ -375,8 +381,10 @@ async def test_a_body_that_breaks_off_is_paid_as_far_as_it_was_read(gateways: Ga
 
         sending = asyncio.create_task(sent(front, one.code, body(), **named))
         async with asyncio.timeout(30):
+            while await state(front, one) == "active":
+                await asyncio.sleep(0)
             while (again := await sent(front, one.code, long(), "?wait=0", **named))[0] != 202:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0)
         follower = await words(front, again[1]["id"])
         sending.cancel()
         await asyncio.wait([sending])
