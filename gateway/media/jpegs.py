@@ -12,6 +12,7 @@ from threading import Thread
 
 import structlog
 
+from gateway import spawn
 from gateway.errors import Busy, MediaUndecodable
 from gateway.media.confinement import confine, mute
 from gateway.media.film import DATA, FAILED, FRAME
@@ -53,15 +54,9 @@ class Jpegs:
 
 async def _made(image: bytes) -> bytes:
     try:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.media.jpegs",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the gateway, which lets requests finish
-        )  # fmt: skip
+        child = await spawn.piped(sys.executable, "-m", "gateway.media.jpegs")
     except OSError as error:
         raise Busy from error
-    assert child.stdin is not None
-    assert child.stdout is not None
     try:
         child.stdin.write(FRAME.pack(DATA, len(image)) + image)
         await child.stdin.drain()
@@ -73,8 +68,7 @@ async def _made(image: bytes) -> bytes:
     except (asyncio.IncompleteReadError, OSError, RuntimeError):
         raise MediaUndecodable(BROKE) from None
     finally:
-        if child.returncode is None:
-            child.kill()
+        child.kill()
         await child.wait()
     if kind != DATA:
         lines.info("image not read", reason=said.decode("utf-8", "replace"))

@@ -16,6 +16,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 
 import structlog
 
+from gateway import spawn
 from gateway.errors import Busy
 from gateway.media.cradle import BORN
 from gateway.tasks import Background
@@ -112,7 +113,7 @@ class Nursery:
 class _Mother:
     """The nursery process and the socket by which it is asked."""
 
-    def __init__(self, process: asyncio.subprocess.Process, asked: socket.socket) -> None:
+    def __init__(self, process: spawn.Process, asked: socket.socket) -> None:
         self._process = process
         self._asked = asked
 
@@ -155,7 +156,6 @@ class _Mother:
         """Ends the process, and its children too unless it is `alone`."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
-                # not Process.kill: it reaps a child that just died, behind the back of asyncio
                 (os.kill if alone else os.killpg)(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         self._asked.close()  # not before: it would take that for the gateway's end, and its children along
@@ -165,10 +165,7 @@ async def _started(module: str) -> _Mother:
     ours, theirs = socket.socketpair()
     try:
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, stdin=theirs.fileno(),
-                start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
-            )  # fmt: skip
+            process = spawn.spawn(sys.executable, "-m", module, stdin=theirs.fileno())
     except BaseException:
         ours.close()
         raise

@@ -10,7 +10,7 @@ import sys
 import msgspec
 import structlog
 
-from gateway import errors
+from gateway import errors, spawn
 from gateway.errors import (
     Busy,
     ExtractionFailed,
@@ -152,7 +152,7 @@ class Processes:
 class _Process:
     """One child process, started ahead of its first address."""
 
-    def __init__(self, starting: "asyncio.Task[asyncio.subprocess.Process]") -> None:
+    def __init__(self, starting: "asyncio.Task[spawn.Piped]") -> None:
         self._starting = starting
         self._version: str | None = None
         self.retired = False  # another has taken its place
@@ -161,7 +161,6 @@ class _Process:
     async def ask(self, ask: tiktok.Ask) -> tiktok.Answer:
         await self.loaded()
         child = await asyncio.shield(self._starting)
-        assert child.stdin is not None
         child.stdin.write(msgspec.json.encode(ask) + b"\n")
         await child.stdin.drain()
         return msgspec.json.decode(await _line(child), type=tiktok.Answer)
@@ -180,7 +179,7 @@ class _Process:
         return child.pid if child is not None and child.returncode is None else None
 
     def kill(self) -> None:
-        if (child := self._child()) is not None and child.returncode is None:
+        if (child := self._child()) is not None:
             child.kill()
         self._starting.cancel()
 
@@ -190,22 +189,19 @@ class _Process:
         if (child := self._child()) is not None:
             await child.wait()
 
-    def _child(self) -> asyncio.subprocess.Process | None:
+    def _child(self) -> spawn.Piped | None:
         done = self._starting.done() and not self._starting.cancelled() and not self._starting.exception()
         return self._starting.result() if done else None
 
 
-async def _spawn(settings: Settings) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway.media.tiktok",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=ANSWER_BYTES_MAX,
-        start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
+async def _spawn(settings: Settings) -> spawn.Piped:
+    return await spawn.piped(
+        sys.executable, "-m", "gateway.media.tiktok", limit_bytes=ANSWER_BYTES_MAX,
         env=tiktok.environment(settings.origin_hosts, settings.proxy_ca_file, settings.cookies_file),
     )  # fmt: skip
 
 
-async def _line(child: asyncio.subprocess.Process) -> bytes:
-    assert child.stdout is not None
+async def _line(child: spawn.Piped) -> bytes:
     line = await child.stdout.readline()
     if not line.endswith(b"\n"):
         raise EOFError("the extractor process ended")

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from gateway import errors
+from gateway import errors, spawn
 from gateway.errors import Busy, MediaUndecodable, UpstreamFailed, UpstreamTimeout
 from gateway.media.confinement import confine, mute
 from gateway.media.sniff import DEMUXERS
@@ -81,14 +81,9 @@ class Remuxes:
 
 async def _remux(spool: Spool, video: Spool) -> None:
     try:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.media.remux",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=READ_BYTES,
-            start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish
-        )  # fmt: skip
+        child = await spawn.piped(sys.executable, "-m", "gateway.media.remux", limit_bytes=READ_BYTES)
     except OSError as error:
         raise Busy from error
-    assert child.stdout is not None
     try:
         answer = await _asked(child, Job(str(video.path)))
         if answer.reason is not None:
@@ -103,15 +98,12 @@ async def _remux(spool: Spool, video: Spool) -> None:
                 raise UpstreamFailed(DIED)
             spool.append(data)
     finally:
-        if child.returncode is None:
-            child.kill()
+        child.kill()
         await child.wait()
 
 
-async def _asked(child: asyncio.subprocess.Process, job: Job) -> Answer:
+async def _asked(child: spawn.Piped, job: Job) -> Answer:
     """The child's answer, before its bytes. Raises UpstreamFailed when it dies instead."""
-    assert child.stdin is not None
-    assert child.stdout is not None
     try:
         child.stdin.write(msgspec.json.encode(job) + b"\n")
         return msgspec.json.decode(await child.stdout.readline(), type=Answer)

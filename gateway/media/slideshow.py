@@ -6,14 +6,13 @@ has left is killed; what malformed photos crash, hang or fill is a child of ours
 
 import asyncio
 import math
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
 import msgspec
 import structlog
 
+from gateway import spawn
 from gateway.errors import Busy, GatewayError, MediaUndecodable
 from gateway.media.film import (
     BROKEN,
@@ -48,7 +47,7 @@ class Slideshows:
     def __init__(self, *, renders_max: int, render_s: float) -> None:
         self._turns = Turns(renders_max, waiting_max=WAITING_MAX * renders_max, wait_s=render_s)
         self._render_s = render_s
-        self.running: set[asyncio.subprocess.Process] = set()
+        self.running: set[spawn.Piped] = set()
 
     async def fill(
         self, spool: Spool, photos: Sequence[Spool], sound: Spool | None, film: Film = USUAL
@@ -77,30 +76,24 @@ class Slideshows:
 
     async def _render(self, spool: Spool, job: Job) -> None:
         try:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.media.renderer",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=PIPE_BYTES,
-                start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish first
-            )  # fmt: skip
+            child = await spawn.piped(sys.executable, "-m", "gateway.media.renderer", limit_bytes=PIPE_BYTES)
         except OSError as error:
             raise Busy from error
         self.running.add(child)
         try:
-            assert child.stdin is not None
             child.stdin.write(msgspec.json.encode(job) + b"\n")
             await child.stdin.drain()
             await _received(child, spool)
         except (asyncio.IncompleteReadError, ConnectionError, RuntimeError):  # uvloop: a dead pipe
             raise MediaUndecodable(BROKE) from None
         finally:
-            _kill(child)
+            child.kill()
             self.running.discard(child)
             await child.wait()
 
 
-async def _received(child: asyncio.subprocess.Process, spool: Spool) -> None:
+async def _received(child: spawn.Piped, spool: Spool) -> None:
     """Takes what the child says until it has ended."""
-    assert child.stdout is not None
     while True:
         kind, length = FRAME.unpack(await child.stdout.readexactly(FRAME.size))
         if length > PIECE_BYTES_MAX:
@@ -149,12 +142,3 @@ async def _path(spool: Spool) -> str:
         pass
     spool.check()
     return str(spool.path)
-
-
-def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        try:
-            # not Process.kill: it reaps a child that just died, behind the back of asyncio
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass

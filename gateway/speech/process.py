@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import signal
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from gateway import spawn
 from gateway.settings import Settings
 from gateway.speech.messages import (
     HEAD,
@@ -42,7 +42,7 @@ class NotBegun(WorkerDied):
 class Worker:
     """One child. Always: idle, working on exactly one batch, or dead."""
 
-    def __init__(self, process: asyncio.subprocess.Process, settings: Settings) -> None:
+    def __init__(self, process: spawn.Piped, settings: Settings) -> None:
         self._process = process
         self._settings = settings
         self._windows = 0
@@ -53,7 +53,7 @@ class Worker:
     async def start(cls, folder: Path, name: str, settings: Settings) -> "Worker":
         """A worker whose model is loaded. Raises WorkerDied."""
         began = time.monotonic()
-        process = await asyncio.create_subprocess_exec(
+        process = await spawn.piped(
             sys.executable, "-m", "gateway.speech.worker", str(folder),
             "--name", name,
             "--compute-type", settings.compute_type,
@@ -61,10 +61,7 @@ class Worker:
             "--beam-size", str(settings.beam_size),
             *(("--encoder-silence", str(silence_s)) if (silence_s := settings.encoder_silence_s) else ()),
             *(("--traces", settings.otlp_endpoint) if settings.otlp_endpoint else ()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
             env=_environment(settings),
-            start_new_session=True,  # Ctrl-C is for the gateway, which lets streams finish first
         )  # fmt: skip
         worker = cls(process, settings)
         try:
@@ -108,7 +105,6 @@ class Worker:
 
     async def work(self, batch: Batch) -> AsyncGenerator[Heard | Answer, None]:
         """What the worker says of a batch, until each of its windows is answered."""
-        assert self._process.stdin is not None
         self._windows += len(batch.jobs)
         try:
             self._process.stdin.write(framed(batch))
@@ -129,18 +125,11 @@ class Worker:
 
     async def kill(self) -> None:
         """Ends the process and waits for it."""
-        if self._process.returncode is None:
-            try:
-                # not Process.kill: it reaps a child that just died, behind the back of asyncio
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._process.kill()
+        self._process.stdin.close()
         await self._process.wait()
 
     async def _hear(self) -> FromWorker:
-        assert self._process.stdout is not None
         try:
             (size,) = HEAD.unpack(await self._process.stdout.readexactly(HEAD.size))
             if size > _MESSAGE_MAX:

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from gateway import spawn
 from gateway.errors import MediaUndecodable
 from gateway.media.jpegs import SIDE_MAX, Jpegs
 from tests.media.test_slideshow import heic, quarters
@@ -47,14 +48,14 @@ async def test_many_are_made_and_who_leaves_leaves_no_child(monkeypatch: pytest.
     jpegs = Jpegs()
     made = await asyncio.gather(*(jpegs(image("png")) for _ in range(4)))
     assert len(set(made)) == 1
-    children: list[asyncio.subprocess.Process] = []
-    start = asyncio.create_subprocess_exec
+    children: list[spawn.Piped] = []
+    start = spawn.piped
 
-    async def watched(*words: str, **more: object) -> asyncio.subprocess.Process:
-        children.append(await start(*words, **more))  # type: ignore[arg-type]
+    async def watched(*words: str) -> spawn.Piped:
+        children.append(await start(*words))
         return children[-1]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
+    monkeypatch.setattr(spawn, "piped", watched)
     leaves = asyncio.ensure_future(jpegs(image("png")))
     while not children:
         await asyncio.sleep(0)
