@@ -13,6 +13,7 @@ from gateway.speech import models
 from gateway.store import schema
 from gateway.wiring import Gateway
 
+LOADING_S = 0.25  # until then the machine is the server's, which is to listen
 SWEEP_S = 30
 JOBS_S = 30 * 24 * 3600  # how long an Idempotency-Key is good
 ORPHANED = timedelta(
@@ -59,7 +60,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         closing.push_async_callback(_handing_over, gateway)
         closing.push_async_callback(gateway.background.close)
         gateway.extractor.start()
-        gateway.decoders.start()
+        gateway.background.start(_loading(gateway), "children")
         if gateway.analyst is not None:
             gateway.background.start(gateway.analyst.start(), "vision")
         gateway.background.start(_speech(gateway), "model")
@@ -76,6 +77,13 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_watching(gateway), "canary")
         gateway.background.start(gateway.lag.run(), "lag")
         yield gateway
+
+
+async def _loading(gateway: Gateway) -> None:
+    """Loads what posts and sound are read by, unless a request was there first."""
+    await asyncio.sleep(LOADING_S)
+    gateway.extractor.load()
+    gateway.decoders.load()
 
 
 async def _speech(gateway: Gateway) -> None:

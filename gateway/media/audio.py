@@ -46,9 +46,9 @@ class Decoders:
         self._nursery = Nursery("gateway.media.decoder", background)
         self.running: set[Child] = set()  # at work on a spool
 
-    def start(self) -> None:
+    def load(self) -> None:
         """Starts the nursery ahead of need."""
-        self._nursery.start()
+        self._nursery.load()
 
     async def close(self) -> None:
         """Ends the nursery, and what it forked."""

@@ -77,8 +77,12 @@ class Extractor:
         return self._processes.pids
 
     def start(self) -> None:
-        """Starts the extractor processes, without waiting until they have loaded."""
+        """Lets posts be asked for; who asks first waits until a process has loaded."""
         self._processes.start()
+
+    def load(self) -> None:
+        """Starts the extractor processes ahead of need."""
+        self._processes.load()
 
     async def close(self) -> None:
         """Ends the extractor processes."""

@@ -62,8 +62,12 @@ class Nursery:
         self._background = background
         self._starting: asyncio.Task[_Mother] | None = None
 
-    def start(self) -> None:
+    def load(self) -> None:
         """Starts the nursery process ahead of need."""
+        if self._starting is None:
+            self._start()
+
+    def _start(self) -> None:
         self._starting = self._background.start(_started(self._module), f"nursery of {self._module}")
 
     async def close(self) -> None:
@@ -87,7 +91,7 @@ class Nursery:
     async def _born(self, held: ExitStack) -> Child:
         for _ in range(TRIES_MAX):
             if self._starting is None:
-                self.start()
+                self._start()
             starting = self._starting
             assert starting is not None
             try:

@@ -6,6 +6,7 @@ killed, since a page that trickles cannot be stopped any other way.
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -45,6 +46,11 @@ class Processes:
         self.version = tiktok.installed()
         for _ in range(self._settings.extract_processes):
             self._add()
+
+    def load(self) -> None:
+        """Starts all processes ahead of need."""
+        for process in self._all:
+            process.start()
 
     async def close(self) -> None:
         await asyncio.gather(*(process.end() for process in self._all))
@@ -138,29 +144,37 @@ class Processes:
                 self._all.discard(process)
                 process.kill()
                 self._background.start(process.end(), "extractor ended")
-                self._add()
+                self._add().start()
 
-    def _add(self) -> None:
+    def _add(self) -> "_Process":
         process = self._made()
         self._all.add(process)
         self._idle.put_nowait(process)
+        return process
 
     def _made(self) -> "_Process":
-        return _Process(self._background.start(_spawn(self._settings), "extractor started"))
+        return _Process(lambda: self._background.start(_spawn(self._settings), "extractor started"))
 
 
 class _Process:
-    """One child process, started ahead of its first address."""
+    """One child process, started ahead of its first address, or by it."""
 
-    def __init__(self, starting: "asyncio.Task[spawn.Piped]") -> None:
-        self._starting = starting
+    def __init__(self, start: "Callable[[], asyncio.Task[spawn.Piped]]") -> None:
+        self._start = start
+        self._starting: asyncio.Task[spawn.Piped] | None = None
         self._version: str | None = None
         self.retired = False  # another has taken its place
         self.left = asyncio.Event()  # it was retired, and nobody waits for it any more
 
+    def start(self) -> "asyncio.Task[spawn.Piped]":
+        """The child, where it is not there yet."""
+        if self._starting is None:
+            self._starting = self._start()
+        return self._starting
+
     async def ask(self, ask: tiktok.Ask) -> tiktok.Answer:
         await self.loaded()
-        child = await asyncio.shield(self._starting)
+        child = await asyncio.shield(self.start())
         child.stdin.write(msgspec.json.encode(ask) + b"\n")
         await child.stdin.drain()
         return msgspec.json.decode(await _line(child), type=tiktok.Answer)
@@ -168,7 +182,7 @@ class _Process:
     async def loaded(self) -> str:
         """Waits until it can be asked; the version of yt-dlp that it runs."""
         if self._version is None:
-            line = await _line(await asyncio.shield(self._starting))
+            line = await _line(await asyncio.shield(self.start()))
             self._version = msgspec.json.decode(line, type=tiktok.Loaded).version
         return self._version
 
@@ -181,17 +195,21 @@ class _Process:
     def kill(self) -> None:
         if (child := self._child()) is not None:
             child.kill()
-        self._starting.cancel()
+        if self._starting is not None:
+            self._starting.cancel()
 
     async def end(self) -> None:
         self.kill()
-        await asyncio.wait([self._starting])
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         if (child := self._child()) is not None:
             await child.wait()
 
     def _child(self) -> spawn.Piped | None:
-        done = self._starting.done() and not self._starting.cancelled() and not self._starting.exception()
-        return self._starting.result() if done else None
+        starting = self._starting
+        if starting is None or not starting.done() or starting.cancelled() or starting.exception():
+            return None
+        return starting.result()
 
 
 async def _spawn(settings: Settings) -> spawn.Piped:

@@ -84,7 +84,7 @@ def _arriving(body: bytes, stop_at: int | None, gate: asyncio.Event | None):  # 
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     room = Room(tmp_path)
-    room.decoders.start()
+    room.decoders.load()
     yield room
     await room.background.close()
     await room.decoders.close()

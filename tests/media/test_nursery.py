@@ -23,7 +23,7 @@ MODULE = "gateway.media.decoder"
 async def nursery() -> AsyncIterator[Nursery]:
     background = Background()
     nursery = Nursery(MODULE, background)
-    nursery.start()
+    nursery.load()
     yield nursery
     await background.close()
     await nursery.close()

@@ -329,7 +329,7 @@ async def test_a_canary_that_is_no_post_stops_the_start(start: Start) -> None:
 
 
 async def pids(front: Front) -> set[int]:
-    return {(await one._starting).pid for one in front.gateway.extractor._processes._all}
+    return {(await one.start()).pid for one in front.gateway.extractor._processes._all}
 
 
 async def test_another_version_on_disk_renews_the_processes(

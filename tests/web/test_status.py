@@ -112,11 +112,11 @@ async def test_streams_finish_at_shutdown_and_no_process_is_left(tmp_path: Path)
     async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
         origin.pace(400_000)
         served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="20")
-        group = children(served.process.pid)
-        assert group
         wish = {"url": origin.url("video"), "content_type": "VIDEO_ONLY"}
         async with session.post(served.url + "/download", json=wish) as response:
             await response.content.readany()
+            group = children(served.process.pid)
+            assert group
             stopping = asyncio.ensure_future(served.stopped())
             rest = await response.read()
         assert rest.endswith(b"--\r\n")

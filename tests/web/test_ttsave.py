@@ -359,7 +359,7 @@ async def test_an_expectation_that_is_not_known_is_answered(front: Front) -> Non
 
 async def test_extractor_processes_that_died_idle_cost_nobody_an_error(front: Front) -> None:
     for process in list(front.gateway.extractor._processes._all):
-        child = await process._starting
+        child = await process.start()
         os.kill(child.pid, signal.SIGKILL)
         await child.wait()
     async with front.download("video") as response:
@@ -372,7 +372,7 @@ async def test_an_extractor_that_dies_at_work_is_tried_on_another(start: Start) 
     asking = asyncio.ensure_future(front.download("page_hangs").__aenter__())
     await until(lambda: front.origin.hits["page:7400000000000000076"] > 0)
     (process,) = front.gateway.extractor._processes._all
-    os.kill((await process._starting).pid, signal.SIGKILL)
+    os.kill((await process.start()).pid, signal.SIGKILL)
     await until(lambda: front.origin.hits["page:7400000000000000076"] > 1)
     asking.cancel()
 
