@@ -137,7 +137,7 @@ export type TranscriptEvent = Info | Segment | End | Progress;
 
 export interface Transcript {
   id: string;
-  state: "running" | "complete" | "failed" | "cancelled";
+  state: "pending" | "running" | "complete" | "failed" | "cancelled";
   title: string | null;
   url: string | null;
   language: string | null;
@@ -237,6 +237,10 @@ export class Clipwire {
     source: string | URL | Media,
     options?: TranscribeOptions,
   ): AsyncGenerator<TranscriptEvent, void, void>;
+  begin(
+    post: string | URL,
+    options?: Call & SpeechOptions & { source?: TranscribeOptions["source"]; webhook?: string },
+  ): Promise<{ id: string; status: "pending" }>;
   follow(id: string, options?: Call & { after?: number }): AsyncGenerator<TranscriptEvent, void, void>;
   transcript(id: string, call?: Call): Promise<Standing>;
   file(id: string, form?: "txt" | "srt" | "vtt" | "json", call?: Call): Promise<string>;

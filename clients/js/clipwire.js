@@ -132,6 +132,12 @@ export class Clipwire {
     return this.#told(open, { signal });
   }
 
+  /** A post's transcript that needs nobody who waits: only its `id`, to follow. */
+  begin(post, { signal, ...options } = {}) {
+    const wish = { ...options, url: String(post), wait: false };
+    return this.#json("POST", "/transcribe", { ...json(wish), signal, good: [202] });
+  }
+
   /** A transcript that runs or is kept, without its first `after` + 1 events; `progress` does not count. */
   follow(id, { after = -1, signal } = {}) {
     return this.#told(() => this.#events(id, after, signal, true), { id, last: after, signal });
@@ -259,9 +265,14 @@ export class Clipwire {
 
   // events, over as many connections as it takes
 
+  /**
+   * Ends: each connection brings an event that was not there before, for only then `tried` begins
+   * again, or is one of the tries that are counted.
+   */
   async *#told(open, { id = null, last = -1, signal }) {
     let begun = false;
-    for (let tried = 0; ;) {
+    let spoken = -1; // the last segment's id
+    for (let tried = 0, again = false; ; again = true) {
       try {
         const answer = await open();
         try {
@@ -272,7 +283,11 @@ export class Clipwire {
           begun = true;
           id ??= answer.headers.get("Transcript-Id");
           for await (const event of events(answer)) {
+            if (again && (event.type === "info" ? last >= 0 : event.id <= spoken)) {
+              throw new Cut("the gateway does not go on after the last event");
+            }
             if (event.type === "info") id = event.id;
+            if (event.type === "segment") spoken = event.id;
             if (event.type !== "progress") {
               last += 1;
               tried = 0; // it goes on: the next loss is the first again
@@ -385,7 +400,7 @@ export class Clipwire {
         const { tries, waitSMax } = this.#patience;
         const passing = again && failure instanceof GatewayError && PASSING.has(failure.status);
         const waitS = passing ? failure.retryAfterS : null;
-        if (waitS === null || waitS > waitSMax || tried >= tries) throw failure;
+        if (waitS === null || waitS > waitSMax || !(tried < tries)) throw failure;
         await pause(waitS, signal);
       }
     }
@@ -540,7 +555,8 @@ export class Part {
         event = await this.#body.next();
       } catch (failure) {
         this.#broken = failure;
-        throw failure;
+        // who has left wants no rest of it
+        throw this.#passed ? new TypeError("the download is past this part") : failure;
       }
       if (event === PART_END || event === null) break;
       yield event;
@@ -1007,7 +1023,7 @@ async function recovered(failure, tried, { tries, pauseS, waitSMax }, signal) {
       ? failure
       : new Cut(`it was cut and could not be gone on with: ${failure.message}`, { cause: failure });
   const askedS = failure.retryAfterS ?? 0;
-  if (tried >= tries || askedS > waitSMax || (refused && !PASSING.has(failure.status))) throw lost;
+  if (!(tried < tries) || askedS > waitSMax || (refused && !PASSING.has(failure.status))) throw lost;
   await pause(Math.max(Math.min(pauseS * 2 ** tried, waitSMax), askedS), signal);
 }
 

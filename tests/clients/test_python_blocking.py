@@ -89,5 +89,16 @@ async def test_a_gateway_answers(tmp_path: Path) -> None:
                 assert client.codes.credit(client.codes.issue().codes[0].id).state == "active"
                 with pytest.raises(Refused):
                     client.plan(front.origin.url("private"))
+                with client.download(front.origin.url("video")) as answer:
+                    link = next(iter(answer)).link
+                assert link is not None
+                with client.media(link, start=100, stop=200) as part:
+                    assert (part.length, len(b"".join(part))) == (100, 100)
+                assert client.media_head(link).media_type == "video/mp4"
+                assert client.live()
+                assert client.ready().status == "not ready"
+                assert client.about("version")["version"]
+                assert client.jobs.list().total >= 1
+                assert client.analyzer.extract(front.origin.url("video")).platform == "tiktok"
 
         await asyncio.to_thread(use)

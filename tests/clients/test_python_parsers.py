@@ -1,11 +1,12 @@
-"""The client's parsers: the same bytes give the same events however they are split."""
+"""The client's parsers, on the shared examples: the same bytes give the same however they are split."""
 
 import msgspec
 import pytest
-from clipwire import Cut, Info, Malformed
+from clipwire import Cut, Info, Malformed, signed
 from clipwire import events as client_events
+from clipwire.errors import refused
 from clipwire.events import Failed
-from clipwire.multipart import HEAD_BYTES_MAX, Event, Head, Parser, PartEnd, boundary, meta
+from clipwire.multipart import Event, Head, Parser, PartEnd, Range, boundary, meta
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,10 +35,17 @@ def read(name: str, *pieces: bytes) -> list[Event]:
 def expected(example: load.Multipart) -> list[Event]:
     found: list[Event] = []
     for one in example.parts:
-        found.append(Head(one.name, one.media_type, one.length, one.link))
+        found.append(Head(one.name, one.media_type, one.length, one.link, ranged(one.range)))
         found += [one.payload] if one.payload else []
         found.append(PartEnd())
     return found
+
+
+def ranged(told: str | None) -> Range | None:
+    if told is None:
+        return None
+    first, last, length = told.removeprefix("bytes ").replace("/", "-").split("-")
+    return Range(int(first), int(last), None if length == "*" else int(length))
 
 
 # multipart
@@ -108,30 +116,12 @@ def test_any_bytes_end_in_an_error_of_ours_or_whole(body: bytes, start: bytes) -
     assert all(outcome(body[:at], body[at:]) == whole for at in range(len(body)))
 
 
-@pytest.mark.parametrize(
-    ("what", "body"),
-    [
-        ("another delimiter", b"--other\r\n"),
-        ("something before the first delimiter", b"hello\r\n" + part("a", b"x", first=True) + CLOSING),
-        ("more after the closing delimiter", part("a", b"x", first=True) + CLOSING + b"x"),
-        ("a payload longer than told", part("a", b"xyz", first=True, length=2) + CLOSING),
-        ("a payload shorter than told", part("a", b"xyz", first=True, length=9) + CLOSING + CLOSING),
-        ("no head", f"--{B}\r\n\r\n".encode() + b"x" + CLOSING),
-        ("no file name", f"--{B}\r\nContent-Type: video/mp4\r\n\r\nx".encode() + CLOSING),
-        (
-            "only an extended file name",
-            f'--{B}\r\nContent-Type: a/b\r\nContent-Disposition: attachment; filename*="a"\r\n\r\n'.encode(),
-        ),
-        ("no media type", f'--{B}\r\nContent-Disposition: attachment; filename="a"\r\n\r\nx'.encode()),
-        ("a line that is none", f"--{B}\r\nhello\r\n\r\nx".encode()),
-        ("two lengths", part("a", b"", first=True).replace(b"Length: 0", b"Length: 1\r\ncontent-length: 0")),
-        ("a length that is no number", part("a", b"", first=True).replace(b"Length: 0", b"Length: +0")),
-        ("an endless length", part("a", b"", first=True).replace(b"Length: 0", b"Length: " + b"9" * 19)),
-        ("a head that is not text", part("a", b"", first=True).replace(b'"a"', b'"\xff"')),
-        ("an endless head", f"--{B}\r\nA: ".encode() + b"a" * HEAD_BYTES_MAX),
-    ],
-)
-def test_what_is_outside_the_format_is_malformed(what: str, body: bytes) -> None:
+BOUNDARY, MALFORMED = load.malformed()
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+def test_what_is_outside_the_format_is_malformed(body: bytes) -> None:
+    assert BOUNDARY == B
     with pytest.raises(Malformed):
         read("", body)
     with pytest.raises(Malformed):
@@ -232,18 +222,8 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [
-        b"\n",
-        b"<html>\n",
-        b"{}\n",
-        b"[]\n",
-        b"\xff\n",
-        b'{"type":"other"}\n',
-        b'{"type":"end"}\n',
-        b'{"new":' + b"[" * 5000 + b"]" * 5000 + b',"type":"error","code":"","message":""}\n',
-        LINES + b"{",
-        LINES * 2,
-    ],
+    [*(f"{line}\n".encode() for line in load.no_events()), b"\xff\n", LINES + b"{", LINES * 2],
+    ids=lambda body: repr(body[:20]),
 )
 def test_what_is_no_event_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
@@ -255,3 +235,85 @@ def test_what_is_no_event_is_malformed(body: bytes) -> None:
 def test_an_endless_line_is_malformed() -> None:
     with pytest.raises(Malformed):
         lines(*[b"a" * 65_536] * 17)
+
+
+pieces = st.sampled_from([one.line for one in load.events()]) | st.binary(max_size=40) | st.just(b"\n")
+
+
+@pytest.mark.soak
+@SAMPLE
+@given(body=st.lists(pieces, max_size=6).map(b"".join), data=st.data())
+def test_any_lines_are_events_or_an_error_of_ours_however_they_are_split(
+    body: bytes, data: st.DataObject
+) -> None:
+    def outcome(*pieces: bytes) -> object:
+        try:
+            return lines(*pieces)
+        except (Cut, Malformed) as failure:
+            return type(failure)
+
+    splits = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+    split = [body[a:b] for a, b in zip([0, *splits], [*splits, len(body)], strict=True)]
+    assert outcome(*split) == outcome(body)
+
+
+@pytest.mark.parametrize("example", load.events(), ids=str)
+def test_the_two_forms_of_an_event_say_the_same(example: load.Event) -> None:
+    """The client reads lines; what a browser's EventSource is given has the same words and number."""
+    told = dict(line.split(": ", 1) for line in example.sse.decode().strip().split("\n"))
+    assert told.pop("data") == example.line.decode().strip()
+    number = {} if example.number is None else {"id": str(example.number)}
+    assert told == {"event": example.event["type"]} | number
+
+
+# refusals and signatures
+
+
+@pytest.mark.parametrize("example", load.refusals(), ids=str)
+def test_every_shape_of_refusal_is_read(example: load.Refusal) -> None:
+    found = refused(
+        example.status,
+        example.body.encode(),
+        retry_after=example.headers.get("Retry-After"),
+        request_id=example.headers.get("X-Request-Id"),
+    )
+    for name in ("status", "code", "message", "retry_after_s", "request_id"):
+        assert getattr(found, name) == getattr(example, name)
+    assert example.message in str(found)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "detail", "code", "message", "metadata", "request_id", "loc", "msg", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=9,
+)
+
+
+@pytest.mark.soak
+@SAMPLE
+@given(
+    body=anything.map(msgspec.json.encode) | st.binary(max_size=60),
+    after=st.none() | st.text(max_size=9),
+)
+def test_whatever_refuses_is_a_refusal(body: bytes, after: str | None) -> None:
+    found = refused(500, body, retry_after=after, request_id=None)
+    assert found.message
+    assert found.retry_after_s is None or found.retry_after_s >= 0
+
+
+@pytest.mark.parametrize("example", load.signatures(), ids=lambda one: one.secret)
+def test_a_signature_is_the_documented_one(example: load.Signature) -> None:
+    assert signed("k", example.secret, example.body.encode(), example.timestamp_ms) == {
+        "X-API-Key": "k",
+        "X-Timestamp": str(example.timestamp_ms),
+        "X-Signature": example.signature,
+    }

@@ -1,12 +1,27 @@
 """The Python client's other routes, against a real gateway; what it sends again; what it signs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from clipwire import Client, Cut, End, Event, Malformed, Refused, Segment, Unreachable, signed
+from clipwire import (
+    BlockingClient,
+    Choice,
+    Client,
+    Cut,
+    End,
+    Event,
+    Failed,
+    Malformed,
+    Refused,
+    Segment,
+    Unreachable,
+    signed,
+)
+from clipwire.client import ABOUT
 
 from tests.web.conftest import Front, started, until
 
@@ -188,10 +203,123 @@ async def test_a_short_answer_that_is_cut_says_so() -> None:
             await client.transcripts.get("3f")
 
 
-def test_a_signature_is_the_documented_one() -> None:
-    # printf 'POST\n/api/transcribe\n{"url":"..."}\n1730000000000' | openssl dgst -sha256 -hmac topsecret
-    assert signed("k", "topsecret", b'{"url":"https://www.tiktok.com/@someone/video/7"}', 1730000000000) == {
-        "X-API-Key": "k",
-        "X-Timestamp": "1730000000000",
-        "X-Signature": "4241b76e507dfe30c35e3e65ced31ae1e34a46b4f324315526ac2f1eacc3e84f",
-    }
+# the rest of the routes
+
+
+async def test_a_gateway_tells_of_itself(front: Front) -> None:
+    async with Client(front.url, key=ADMIN) as client:
+        assert await client.live()
+        ready = await client.ready()
+        assert (ready.status, ready.database) == ("not ready", "ok")
+        found = {what: await client.about(what) for what in ABOUT}
+    assert found["live"] == {"status": "ok"}
+    assert found["version"]["version"]
+    assert found["queue"]["queue"]["active_jobs"] == 0
+    assert found["health"]["dependencies"]["database"] == "healthy"
+    assert found["platforms"]["platforms"][0]["domain"] == "tiktok.com"  # without its envelope
+    assert "total_extractions" in found["stats"].get("service_stats", {})
+    assert found["models"]["data"]
+
+
+async def test_jobs_are_listed_and_repaired(front: Front) -> None:
+    async with Client(front.url, key=ADMIN) as client:
+        begun = await client.begin(front.origin.url("captions"), source="captions")
+        assert (begun.status, begun.text) == ("pending", None)
+        async with asyncio.timeout(60):
+            while (await client.transcripts.get(begun.id)).state in ("pending", "running"):
+                await asyncio.sleep(0.05)
+        jobs = await client.jobs.list()
+        assert jobs.total == len(jobs.recent) == jobs.complete > 0
+        assert await client.jobs.failed() == ()
+        assert await client.jobs.repair() == 0
+
+
+async def test_posts_say_what_they_are(front: Front) -> None:
+    async with Client(front.url, key=ADMIN) as client:
+        video, private = front.origin.url("captions"), front.origin.url("private")
+        post = await client.analyzer.extract(video, thumbnail=False, cache_ttl=600)
+        assert (post.platform, post.uploader is None, post.cache_hit) == ("tiktok", False, False)
+        batch = await client.analyzer.batch([video, private], thumbnail=False, slides=True, language="en")
+        assert [one.data.title for one in batch.processed if one.data] == [post.title]
+        assert [one.error.code for one in batch.failed if one.error] == ["VIDEO_PRIVATE"]
+        assert batch.summary["total_requested"] == 2
+        captions = await client.analyzer.captions(video, "en")
+        assert SAID in captions.text
+        assert captions.segments[0].end > 0
+        assert await code_of(client.analyzer.extract(private)) == (422, "VIDEO_PRIVATE")
+
+
+async def test_a_film_is_rendered_as_it_is_wished(front: Front, tmp_path: Path) -> None:
+    film: Choice = {"render": "stream", "slide_s": 0.5, "fade_s": 0.1}
+    async with Client(front.url) as client:
+        async with client.download(front.origin.url("photo3"), **film) as answer:
+            (path,) = [await part.save(tmp_path) async for part in answer]
+        assert b"moof" in path.read_bytes()  # fragments
+        assert len((await client.plan(front.origin.url("photo3"), **film)).posts) == 1
+
+
+async def test_a_part_is_had_by_its_link(front: Front, tmp_path: Path) -> None:
+    (whole,) = front.origin.parts("video")
+    async with Client(front.url) as client:
+        async with client.download(front.origin.url("video")) as answer:
+            link = (await anext(answer)).link
+            assert link is not None
+        async with client.media(link) as part:
+            path = await part.save(tmp_path)
+            assert (part.media_type, part.length) == ("video/mp4", len(whole))
+        assert path.name.endswith(".mp4")
+        assert path.read_bytes() == whole
+        async with client.media(link, start=1000, stop=3000) as part:
+            assert b"".join([chunk async for chunk in part]) == whole[1000:3000]
+        head = await client.media_head(link)
+        assert (head.media_type, head.length) == ("video/mp4", len(whole))
+        assert await code_of(client.media_head(link[:-9] + "other.mp4")) == (403, None)
+
+
+async def test_words_come_between_the_media_of_a_download(
+    tmp_path: Path, data_dir: Path, base_model: Path
+) -> None:
+    settings = {"data_dir": data_dir, "model": "base", "workers": 1}
+    said: list[Event | Failed] = []
+    async with started(tmp_path, **settings) as front, Client(front.url) as client:
+        await until(lambda: front.gateway.ready, 60)
+        async with client.download(front.origin.url("speech"), heard=said.append) as answer:
+            paths = [await part.save(tmp_path / "saved") async for part in answer]
+        assert [path.read_bytes() for path in paths] == front.origin.parts("speech")
+    assert isinstance(said[-1], End)
+    assert SAID in " ".join(one.text.strip() for one in said if isinstance(one, Segment))
+
+
+async def test_a_signed_call_is_what_was_signed() -> None:
+    seen: list[tuple[bytes, dict[str, str]]] = []
+    told = {
+        "request_id": "r", "status": "ok", "lang": "en", "duration_sec": 1.0, "transcript": "hello",
+        "transcript_sha256": "x", "source": {"canonical_url": URL, "video_id": "7"}, "billed_tokens": 1,
+        "elapsed_ms": 1, "ts": "2026-11-02T09:30:00.000Z", "job_id": "j",
+    }  # fmt: skip
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.path == "/api/transcribe"
+        seen.append((await request.read(), dict(request.headers)))
+        return web.json_response(told)
+
+    async with gateway(answer) as url:
+        async with Client(url, key="k", secret="topsecret") as client:
+            assert (await client.signed_transcribe(URL)).transcript == "hello"
+        async with Client(url, key="k") as client:
+            with pytest.raises(ValueError):
+                await client.signed_transcribe(URL)
+    ((body, headers),) = seen
+    again = signed("k", "topsecret", body, int(headers["X-Timestamp"]))
+    assert {name: headers[name] for name in again} == again
+    assert headers["Content-Type"] == "application/json"
+
+
+def test_the_blocking_client_has_all_that_the_other_has() -> None:
+    def public(one: object) -> set[str]:
+        return {name for name in dir(one) if not name.startswith("_")}
+
+    client, blocking = Client("http://127.0.0.1:1"), BlockingClient("http://127.0.0.1:1")
+    assert public(client) == public(blocking)
+    for room in ("transcripts", "codes", "jobs", "analyzer"):
+        assert public(getattr(client, room)) == public(getattr(blocking, room))

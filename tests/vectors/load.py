@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+WIRE: dict[str, Any] = json.loads((Path(__file__).parent / "wire.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Part:
     length: int | None
     payload: bytes
     link: str | None
+    range: str | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,28 @@ class Event:
         return str(self.event["type"])
 
 
+@dataclass(frozen=True)
+class Refusal:
+    status: int
+    headers: dict[str, str]
+    body: str
+    code: str | None
+    message: str
+    retry_after_s: int | None
+    request_id: str | None
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.body[:30]}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    secret: str
+    body: str
+    timestamp_ms: int
+    signature: str
+
+
 def multipart() -> list[Multipart]:
     return [
         Multipart(
@@ -48,14 +71,33 @@ def multipart() -> list[Multipart]:
             tuple(
                 Part(**(part | {"payload": base64.b64decode(part["payload"])})) for part in example["parts"]
             ),
-            (HERE / "multipart" / f"{example['name']}.bin").read_bytes(),
+            base64.b64decode(example["body"]),
         )
-        for example in json.loads((HERE / "multipart.json").read_text(encoding="utf-8"))
+        for example in WIRE["multipart"]
     ]
+
+
+def malformed() -> tuple[str, dict[str, bytes]]:
+    """A boundary, and bodies of it that are none."""
+    told = WIRE["malformed"]
+    return told["boundary"], {name: base64.b64decode(body) for name, body in told["bodies"].items()}
 
 
 def events() -> list[Event]:
     return [
         Event(one["number"], one["event"], one["line"].encode(), one["sse"].encode())
-        for one in json.loads((HERE / "events.json").read_text(encoding="utf-8"))
+        for one in WIRE["events"]
     ]
+
+
+def no_events() -> list[str]:
+    """Lines that are no events."""
+    return list(WIRE["no_events"])
+
+
+def refusals() -> list[Refusal]:
+    return [Refusal(**one) for one in WIRE["refusals"]]
+
+
+def signatures() -> list[Signature]:
+    return [Signature(**one) for one in WIRE["signatures"]]

@@ -9,7 +9,8 @@ HERE = Path(__file__).parent
 RANDOM = "simple_boundary0123456789abcdef0123456789abcdef"
 FIXED = "simple_boundary"
 TOLD, UNTOLD = True, False
-LINKED = ("linked",)  # the examples whose parts have links
+LINKED = ("linked", "slices")  # the examples whose parts have links
+RANGES = {"slices": ("bytes 0-3/9", None, "bytes 4-8/9", None, "bytes 0-1/*", "bytes 2-2/3")}
 
 Example = tuple[str, str, list[tuple[str, str, bytes, bool]]]
 
@@ -61,7 +62,50 @@ MULTIPART: list[Example] = [
             ("someone_7.mp3", "audio/mpeg", b"ID3", UNTOLD),
         ],
     ),
+    (
+        "slices",  # media with words between them
+        RANDOM,
+        [
+            ("someone_7.mp4", "video/mp4", b"\r\n--", TOLD),
+            ("transcript.ndjson", "application/x-ndjson", b'{"type":"info","id":"3f",', TOLD),
+            ("someone_7.mp4", "video/mp4", b"moovx", TOLD),
+            ("transcript.ndjson", "application/x-ndjson", b'"source":"speech"}\n', TOLD),
+            ("someone_7.mp3", "audio/mpeg", b"ID", TOLD),
+            ("someone_7.mp3", "audio/mpeg", b"3", TOLD),
+        ],
+    ),
 ]
+
+TYPE = "Content-Type: video/mp4"
+NAME = 'Content-Disposition: attachment; filename="a.mp4"'
+START = f"--{RANDOM}\r\n".encode()
+END = f"\r\n--{RANDOM}--\r\n".encode()
+
+
+def framed(*lines: str) -> bytes:
+    return START + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\nx" + END
+
+
+# bodies of RANDOM's that are none, whatever comes behind
+MALFORMED: dict[str, bytes] = {
+    "another delimiter": b"--other\r\n",
+    "another format": b"<!doctype html><title>hello</title>",
+    "something before the first delimiter": b"hello\r\n" + framed(TYPE, NAME),
+    "more after the closing delimiter": framed(TYPE, NAME) + b"x",
+    "a payload longer than told": framed(TYPE, "Content-Length: 0", NAME),
+    "a payload shorter than told": framed(TYPE, "Content-Length: 9", NAME) + END,
+    "no head": framed(),
+    "no name": framed(TYPE),
+    "only an extended name": framed(TYPE, 'Content-Disposition: attachment; filename*="a"'),
+    "no type": framed(NAME),
+    "a line that is none": framed(TYPE, "hello", NAME),
+    "the same twice": framed(TYPE, TYPE.lower(), NAME),
+    "a length that is none": framed(TYPE, "Content-Length: +1", NAME),
+    "a length that is too long": framed(TYPE, f"Content-Length: {'9' * 16}", NAME),
+    "a range that is none": framed(TYPE, "Content-Range: bytes 5-", NAME),
+    "a head that is not text": framed(TYPE, NAME).replace(b"a.mp4", b"\xff"),
+    "a head without an end": START + b"x" * 9000,
+}
 
 INFO = {
     "type": "info",
@@ -123,17 +167,94 @@ EVENTS: list[tuple[int | None, dict[str, Any]]] = [
     ),
 ]
 
+# lines that are no events
+NO_EVENTS = [
+    "", "1", "null", "[]", "{}", "{", "<html>", '{"type":"else"}', '{"type":"toString"}', '{"type":"info"}',
+    '{"type":"end"}', '{"type":7}', "[" * 5000,
+]  # fmt: skip
+
+# status, headers, body, and what is made of them: code, message, retry_after_s, request_id
+ID = {"X-Request-Id": "r0"}
+Refusal = tuple[int, dict[str, str], str, tuple[str | None, str, int | None, str | None]]
+NO_REASON = "the answer gives no reason"
+REFUSALS: list[Refusal] = [
+    (400, ID, '{"detail":"URL is required"}', (None, "URL is required", None, "r0")),
+    (
+        400,
+        {},
+        '{"detail":"No files","code":"VIDEO_PRIVATE","message":"It is private."}',
+        ("VIDEO_PRIVATE", "It is private.", None, None),
+    ),
+    (503, {"Retry-After": "7"}, '{"detail":"Busy.","code":"BUSY"}', ("BUSY", "Busy.", 7, None)),
+    (
+        422,
+        {},
+        '{"message":"Validation Error","detail":[{"loc":["body","url"],"msg":"no string"}]}',
+        (None, "body.url: no string", None, None),
+    ),
+    (
+        500,
+        ID,
+        '{"message":"Internal Server Error","detail":"Error: it failed","request_id":"r1"}',
+        (None, "Error: it failed", None, "r1"),
+    ),
+    (
+        404,
+        {"Retry-After": "soon"},
+        '{"error":{"code":"NOT_FOUND","message":"Nothing here.","request_id":"r2"}}',
+        ("NOT_FOUND", "Nothing here.", None, "r2"),
+    ),
+    (
+        429,
+        {"Retry-After": "-1"},
+        '{"error":"Rate limit exceeded","detail":"Rate limit exceeded"}',
+        (None, "Rate limit exceeded", None, None),
+    ),
+    (
+        502,
+        {},
+        '{"success":false,"error":{"code":"A","message":"No."},"metadata":{"request_id":"req_1"}}',
+        ("A", "No.", None, "req_1"),
+    ),
+    (401, {}, '{"error":{"message":"Bad key","code":null}}', (None, "Bad key", None, None)),
+    (500, {}, '{"detail":[]}', (None, NO_REASON, None, None)),
+    (500, {}, '["detail"]', (None, NO_REASON, None, None)),
+    (502, ID, "<html>502</html>", (None, NO_REASON, None, "r0")),
+    (502, ID, "", (None, NO_REASON, None, "r0")),
+    (502, ID, "[" * 5_000, (None, NO_REASON, None, "r0")),
+]
+
+# by openssl: printf 'POST\n/api/transcribe\n%s\n%s' "$body" "$timestamp_ms" |
+#   openssl dgst -sha256 -hmac "$secret"
+SIGNATURES = [
+    (
+        "topsecret", '{"url":"https://www.tiktok.com/@someone/video/7"}', 1730000000000,
+        "4241b76e507dfe30c35e3e65ced31ae1e34a46b4f324315526ac2f1eacc3e84f",
+    ),
+    (
+        "schlüssel 🔑", '{"url":"Grüße"}', 1,
+        "92f19177d39c1f54616ae63ea017a81a9669f9c0e8e40a70d7637ea8afd90165",
+    ),
+    ("k", "", 0, "87a0d81a9aedac8f0b156b965ca19986c94ba493a9f77f45f473bc1d9760417d"),
+]  # fmt: skip
+
 
 def link(example: str, name: str) -> str | None:
     return f"/media/WyI3Il0.c2lnbmVk/{name}" if example in LINKED else None
 
 
+def span(example: str, number: int) -> str | None:
+    return RANGES[example][number] if example in RANGES else None
+
+
 def body(example: Example) -> bytes:
     data, (title, boundary, parts) = b"", example
-    for name, media_type, payload, told in parts:
+    for number, (name, media_type, payload, told) in enumerate(parts):
         data += b"\r\n" if data else b""
         data += f"--{boundary}\r\nContent-Type: {media_type}\r\n".encode()
         data += f"Content-Length: {len(payload)}\r\n".encode() if told else b""
+        if (slice_ := span(title, number)) is not None:
+            data += f"Content-Range: {slice_}\r\n".encode()
         if (found := link(title, name)) is not None:
             data += f"Content-Location: {found}\r\n".encode()
         data += f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode() + payload
@@ -142,11 +263,17 @@ def body(example: Example) -> bytes:
 
 def multipart(example: Example) -> dict[str, Any]:
     name, boundary, parts = example
-    keys = ("name", "media_type", "length", "payload", "link")
+    keys = ("name", "media_type", "length", "payload", "link", "range")
     told = [
-        (n, m, len(p) if t else None, base64.b64encode(p).decode(), link(name, n)) for n, m, p, t in parts
+        (n, m, len(p) if t else None, base64.b64encode(p).decode(), link(name, n), span(name, number))
+        for number, (n, m, p, t) in enumerate(parts)
     ]
-    return {"name": name, "boundary": boundary, "parts": [dict(zip(keys, one, strict=True)) for one in told]}
+    return {
+        "name": name,
+        "boundary": boundary,
+        "body": base64.b64encode(body(example)).decode(),
+        "parts": [dict(zip(keys, one, strict=True)) for one in told],
+    }
 
 
 def event(number: int | None, value: dict[str, Any]) -> dict[str, Any]:
@@ -156,16 +283,26 @@ def event(number: int | None, value: dict[str, Any]) -> dict[str, Any]:
     return {"number": number, "event": value, "line": data + "\n", "sse": sse}
 
 
+def refusal(one: Refusal) -> dict[str, Any]:
+    status, headers, body, told = one
+    keys = ("code", "message", "retry_after_s", "request_id")
+    return {"status": status, "headers": headers, "body": body} | dict(zip(keys, told, strict=True))
+
+
 def main() -> None:
-    (HERE / "multipart").mkdir(exist_ok=True)
-    for example in MULTIPART:
-        (HERE / "multipart" / f"{example[0]}.bin").write_bytes(body(example))
-    write("multipart.json", [multipart(example) for example in MULTIPART])
-    write("events.json", [event(number, value) for number, value in EVENTS])
-
-
-def write(name: str, value: object) -> None:
-    (HERE / name).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8", newline="\n")
+    keys = ("secret", "body", "timestamp_ms", "signature")
+    wire = {
+        "multipart": [multipart(example) for example in MULTIPART],
+        "malformed": {
+            "boundary": RANDOM,
+            "bodies": {name: base64.b64encode(data).decode() for name, data in MALFORMED.items()},
+        },
+        "events": [event(number, value) for number, value in EVENTS],
+        "no_events": NO_EVENTS,
+        "refusals": [refusal(one) for one in REFUSALS],
+        "signatures": [dict(zip(keys, one, strict=True)) for one in SIGNATURES],
+    }
+    (HERE / "wire.json").write_text(json.dumps(wire, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

@@ -172,7 +172,8 @@ def _printable(text: str) -> str:
 @pytest.mark.parametrize("example", load.multipart(), ids=str)
 def test_the_examples_are_framed_byte_for_byte(example: load.Multipart) -> None:
     parts = [
-        (Part(part.name, part.media_type, part.length, part.link), part.payload) for part in example.parts
+        (Part(part.name, part.media_type, part.length, part.link, part.range), part.payload)
+        for part in example.parts
     ]
     assert framed(example.boundary, parts).body == example.body
 

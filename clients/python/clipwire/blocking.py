@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+from .analyzer import Analyzer
 from .client import Client
 from .codes import Codes
 from .events import Event
+from .jobs import Jobs
 from .parts import Answer, Part
 from .transcripts import Transcripts
 
@@ -134,7 +136,7 @@ class BlockingPart(Blocking[Part]):
         folder: str | os.PathLike[str],
         progress: Callable[[int, int | None], None] | None = None,
         *,
-        tries: int = 3,
+        tries: int | None = None,
     ) -> Path:
         """As the async client's; `progress` is called in its thread."""
         return self._loop.run(self._inner.save(folder, progress, tries=tries))
@@ -176,6 +178,22 @@ class BlockingCodes(Blocking[Codes]):
     delete = called(Codes.delete)
 
 
+class BlockingJobs(Blocking[Jobs]):
+    """`client.jobs`."""
+
+    list = called(Jobs.list)
+    failed = called(Jobs.failed)
+    repair = called(Jobs.repair)
+
+
+class BlockingAnalyzer(Blocking[Analyzer]):
+    """`client.analyzer`."""
+
+    extract = called(Analyzer.extract)
+    batch = called(Analyzer.batch)
+    captions = called(Analyzer.captions)
+
+
 def _events(found: AsyncIterator[Event], loop: Loop) -> Iterator[Event]:
     return loop.each(found)
 
@@ -183,17 +201,36 @@ def _events(found: AsyncIterator[Event], loop: Loop) -> Iterator[Event]:
 class BlockingClient(Blocking[Client]):
     """A gateway at `url`, as for `Client`: `with BlockingClient(url) as client`."""
 
-    ping = called(Client.ping)
-    plan = called(Client.plan)
-    submit = called(Client.submit)
     download = entered(Client.download, BlockingAnswer)
+    plan = called(Client.plan)
+    media = entered(Client.media, BlockingPart)
+    media_head = called(Client.media_head)
     transcribe = entered(Client.transcribe, _events)
     follow = entered(Client.follow, _events)
+    begin = called(Client.begin)
+    submit = called(Client.submit)
+    signed_transcribe = called(Client.signed_transcribe)
+    ping = called(Client.ping)
+    live = called(Client.live)
+    ready = called(Client.ready)
+    about = called(Client.about)
 
-    def __init__(self, url: str, *, key: str | None = None, stall_s: float = 120, tries: int = 3) -> None:
-        super().__init__(Client(url, key=key, stall_s=stall_s, tries=tries), Loop())
-        self.transcripts = BlockingTranscripts(self._inner.transcripts, self._loop)
-        self.codes = BlockingCodes(self._inner.codes, self._loop)
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        secret: str | None = None,
+        stall_s: float = 120,
+        tries: int = 3,
+        pause_s: float = 0.5,
+    ) -> None:
+        client = Client(url, key=key, secret=secret, stall_s=stall_s, tries=tries, pause_s=pause_s)
+        super().__init__(client, Loop())
+        self.transcripts = BlockingTranscripts(client.transcripts, self._loop)
+        self.codes = BlockingCodes(client.codes, self._loop)
+        self.jobs = BlockingJobs(client.jobs, self._loop)
+        self.analyzer = BlockingAnalyzer(client.analyzer, self._loop)
 
     def __enter__(self) -> "BlockingClient":
         self._loop.start()

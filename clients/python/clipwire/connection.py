@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from .errors import Malformed, Refused, Unreachable, refused
+from .errors import Malformed, Unreachable, refused
+from .patience import Patience, passes_s
 
 REFUSAL_BYTES_MAX = 65_536
-WAIT_S_MAX = 60  # who is asked to wait longer gets the refusal
-PASSING = frozenset({408, 429, 500, 502, 503, 504})  # what another try may not meet
+
+JSON = {"Content-Type": "application/json"}
 
 Media = bytes | Path | AsyncIterable[bytes]
 T = TypeVar("T")
@@ -28,15 +29,21 @@ class Connection:
     """How a client asks its gateway. A `session` that is given stays open."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession | None, key: str | None, *, stall_s: float, tries: int
+        self,
+        url: str,
+        session: aiohttp.ClientSession | None,
+        key: str | None,
+        *,
+        stall_s: float,
+        patience: Patience,
     ) -> None:
         self.url = url.rstrip("/")
+        self.patience = patience
         self._given = session
         self._own: aiohttp.ClientSession | None = None
         # media does not get smaller, and lengths must stay those of the files
         self._headers = {"Accept-Encoding": "identity"} | ({"X-API-Key": key} if key else {})
         self._stall_s = stall_s
-        self._tries = tries
 
     def open(self) -> None:
         if self._given is None:
@@ -67,15 +74,34 @@ class Connection:
         *,
         wish: object = None,
         good: tuple[int, ...] = (200,),
+        headers: Mapping[str, str] | None = None,
         again: bool = True,
+        waits: bool = False,
     ) -> T:
-        """A short answer as a value."""
-        async with self.answer(method, self.url + path, {}, good, json=wish, again=again) as response:
+        """A short answer as a value. A `wish` that is bytes is JSON already, and sent as it is."""
+        told = dict(headers or {}) | (JSON if isinstance(wish, bytes) else {})
+        json, media = (None, wish) if isinstance(wish, bytes) else (wish, None)
+        sent = self.answer(method, self.url + path, told, good, json, media, again=again, waits=waits)
+        async with sent as response:
             return await value(response, kind)
 
     async def gone(self, path: str) -> None:
         async with self.answer("DELETE", self.url + path, {}, (204,), again=True):
             pass
+
+    def file(
+        self, link: str, headers: dict[str, str], *, again: bool = False
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A part by its link, or a range of it."""
+        return self.answer("GET", link, headers, (200, 206), again=again)
+
+    def own(self, link: str) -> str:
+        """The address of one of this gateway's paths: a link to elsewhere would get our key."""
+        if link.startswith(self.url + "/"):
+            return link
+        if not link.startswith("/"):
+            raise ValueError("the link is not one of this gateway")
+        return self.url + link
 
     @asynccontextmanager
     async def answer(
@@ -94,7 +120,7 @@ class Connection:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=10, sock_read=None if waits else self._stall_s
         )
-        left = self._tries if again else 0
+        left = self.patience.tries if again else 0
         while True:
             response = await self._asked(method, url, self._headers | headers, json, media, timeout)
             async with response:
@@ -107,8 +133,8 @@ class Connection:
                     retry_after=response.headers.get("Retry-After"),
                     request_id=response.headers.get("X-Request-Id"),
                 )
-            wait_s = _passes(refusal)
-            if wait_s is None or not left:
+            wait_s = passes_s(refusal)
+            if wait_s is None or left <= 0:
                 raise refusal
             left -= 1
             await asyncio.sleep(wait_s)
@@ -141,12 +167,6 @@ class Connection:
             raise Malformed(f"the answer is not HTTP: {failure.message}") from failure
         except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts too
             raise Unreachable(f"{self.url}: {str(failure) or type(failure).__name__}") from failure
-
-
-def _passes(refusal: Refused) -> float | None:
-    """In how many seconds the refusal may be over; None where nobody says, or it is too long."""
-    wait_s = refusal.retry_after_s if refusal.status in PASSING else None
-    return wait_s if wait_s is not None and wait_s <= WAIT_S_MAX else None
 
 
 def query(fields: Mapping[str, object]) -> str:

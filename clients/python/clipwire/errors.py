@@ -1,5 +1,6 @@
 """What can go wrong, told apart by what the caller can do about it."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -68,7 +69,7 @@ def refused(status: int, body: bytes, *, retry_after: str | None, request_id: st
     )
     given = (inner, answer, _mapping(answer.get("metadata")))
     ids = (_text(one.get("request_id")) for one in given)
-    seconds = int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    seconds = int(retry_after) if retry_after and re.fullmatch("[0-9]{1,9}", retry_after) else None
     return Refused(status, code, message, seconds, next(filter(None, ids), request_id))
 
 

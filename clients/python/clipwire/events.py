@@ -8,6 +8,7 @@ import msgspec
 
 from .errors import Cut, Malformed
 
+LINES = "application/x-ndjson"
 LINE_BYTES_MAX = 1 << 20  # a segment with its words is some kilobytes
 
 
@@ -82,12 +83,12 @@ _decoder: msgspec.json.Decoder[Event | Failed] = msgspec.json.Decoder(Event | Fa
 
 
 class Parser:
-    """Push bytes, then pull events until None. `whole`: there is nothing to come."""
+    """Push bytes, then pull events until None."""
 
-    def __init__(self, *, whole: bool = False) -> None:
+    def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0  # no line end before this place
-        self.whole = whole
+        self.whole = False
 
     def push(self, data: bytes) -> None:
         """Takes the next bytes of the body."""

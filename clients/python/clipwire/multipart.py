@@ -15,16 +15,25 @@ import msgspec
 
 from .errors import Cut, Malformed
 
-HEAD_BYTES_MAX = 8192  # a head is four short lines; more is an attack
+HEAD_BYTES_MAX = 8192  # a head is five short lines; more is an attack
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Of a slice: its first and its last byte, and the length of the whole, None if not told."""
+
+    start: int
+    end: int
+    length: int | None
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A part begins. `length` in bytes and `link` as sent, None where the head does not tell."""
+    """A part begins. `length` in bytes, `link` and `range` as sent, None where the head does not tell."""
 
     name: str
     media_type: str
     length: int | None
     link: str | None = None
+    range: Range | None = None
 
 
 class PartEnd(msgspec.Struct, frozen=True):
@@ -182,7 +191,21 @@ def _head(data: bytes) -> Head:
     if disposition is None or not headers.get("content-type"):
         raise Malformed("a part has no file name or no media type")
     length = headers.get("content-length")
-    if length is not None and re.fullmatch("[0-9]{1,18}", length) is None:
+    if length is not None and re.fullmatch("[0-9]{1,15}", length) is None:
         raise Malformed("the length of a part is no number")
-    link = headers.get("content-location")
-    return Head(disposition[1], headers["content-type"], None if length is None else int(length), link)
+    return Head(
+        disposition[1],
+        headers["content-type"],
+        None if length is None else int(length),
+        headers.get("content-location"),
+        _range(headers.get("content-range")),
+    )
+
+
+def _range(value: str | None) -> Range | None:
+    if value is None:
+        return None
+    told = re.fullmatch(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)", value)
+    if told is None:
+        raise Malformed("the range of a part is none")
+    return Range(int(told[1]), int(told[2]), None if told[3] == "*" else int(told[3]))

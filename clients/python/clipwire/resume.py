@@ -1,4 +1,4 @@
-"""The rest of a part that was cut, by the part's link.
+"""A file by its link, and the rest of a part that was cut.
 
 Always: bytes go on only where the last ones that came before are seen again, in a file as long as
 the part; so a file is never put together from two.
@@ -7,15 +7,15 @@ the part; so a file is never put together from two.
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 
 from .errors import Cut, Refused, Unreachable
+from .patience import Patience
 
 OVERLAP_BYTES = 4096  # asked for again, and compared
 CHANGED = "there is another file behind the link now"
-PAUSE_S = 0.5  # before the first try, then twice as long each time
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 # a GET of an address with these headers; 200 and 206 are answers, all others Refused
@@ -23,79 +23,101 @@ Get = Callable[[str, dict[str, str]], AbstractAsyncContextManager[aiohttp.Client
 
 
 class Received:
-    """What of a part has come: how many bytes, and the last of them."""
+    """What of a file has come, from byte `start` on and to before `stop`: how far, and the last of it."""
 
-    def __init__(self, link: str, length: int | None) -> None:
+    def __init__(self, link: str, length: int | None, start: int = 0, stop: int | None = None) -> None:
         self.link = link
-        self.length = length
-        self.done = 0
+        self.length = length  # of the whole file
+        self.stop = stop
+        self.done = start
         self.tail = b""
         self.etag: str | None = None  # of the first answer that had one
 
+    @property
+    def end(self) -> int | None:
+        """Where the last byte that is wanted ends; None while that is not known."""
+        ends = [one for one in (self.stop, self.length) if one is not None]
+        return min(ends, default=None)
+
+    def headers(self) -> dict[str, str]:
+        """What asks for the rest, beginning with what is compared."""
+        last = "" if self.stop is None else str(self.stop - 1)
+        headers = {"Range": f"bytes={self.done - len(self.tail)}-{last}"}
+        return headers | ({"If-Range": self.etag} if self.etag else {})
+
     def add(self, chunk: bytes) -> None:
         self.done += len(chunk)
-        self.tail = (self.tail + chunk)[-OVERLAP_BYTES:]
+        self.tail = (chunk if len(chunk) >= OVERLAP_BYTES else self.tail + chunk)[-OVERLAP_BYTES:]
+
+
+class Rest:
+    """The bytes of an answer that have not come yet. Raises Cut if it is of another file."""
+
+    def __init__(self, response: aiohttp.ClientResponse, received: Received) -> None:
+        at, length = _place(response)
+        etag = _strong(response.headers.get("ETag"))
+        start = received.done - len(received.tail)
+        if at > start or _differ(length, received.length) or _differ(etag, received.etag):
+            raise Cut(CHANGED)
+        received.etag = received.etag or etag
+        received.length = received.length if length is None else length
+        self._received = received
+        self._content = response.content
+        self._at = at
+
+    async def next(self) -> bytes | None:
+        """The next bytes, once what comes before them is seen to be the same; None at the end."""
+        received = self._received
+        while received.stop is None or received.done < received.stop:
+            try:
+                chunk = await self._content.readany()
+            except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts and resets
+                raise Cut(f"the connection broke: {str(failure) or type(failure).__name__}") from failure
+            if not chunk:
+                break
+            new = self._new(chunk)[: None if received.stop is None else received.stop - received.done]
+            if new:
+                received.add(new)
+                return new
+        if self._at < received.done or (received.end is not None and received.done < received.end):
+            raise Cut("the rest of the file ended early")
+        if received.end is not None and received.done > received.end:
+            raise Cut(CHANGED)
+        return None
+
+    def _new(self, chunk: bytes) -> bytes:
+        """What of a chunk has not come before. What has must be the same."""
+        at, end, tail = self._at, self._received.done, self._received.tail
+        first = end - len(tail)  # from here on there is something to compare with
+        low, high = max(at, first), min(at + len(chunk), end)
+        if low < high and chunk[low - at : high - at] != tail[low - first : high - first]:
+            raise Cut(CHANGED)
+        self._at += len(chunk)
+        return chunk[max(0, end - at) :]
 
 
 async def whole(
-    part: AsyncIterator[bytes], received: Received, get: Get, tries: int
+    part: AsyncIterator[bytes], received: Received, get: Get, patience: Patience
 ) -> AsyncGenerator[bytes, None]:
     """All chunks of a part; what is missing of a cut one is asked for by its link. Raises Cut."""
     try:
         async for chunk in part:
-            received.add(chunk)
             yield chunk
         return
-    except Cut:
-        if not tries:
-            raise
-    for tried in range(1, tries + 1):
-        await asyncio.sleep(PAUSE_S * 2 ** (tried - 1))
+    except Cut as failure:
+        loss: Cut | Refused | Unreachable = failure
+    tried = 0
+    while True:
+        await asyncio.sleep(patience.wait_s(loss, tried))  # raises when that was enough
+        tried += 1
         try:
-            async with aclosing(_rest(received, get)) as rest:
-                async for chunk in rest:
-                    received.add(chunk)
-                    yield chunk
+            async with get(received.link, received.headers()) as response:
+                rest = Rest(response, received)
+                while (more := await rest.next()) is not None:
+                    yield more
             return
-        except Cut:
-            if tried == tries:
-                raise
-
-
-async def _rest(received: Received, get: Get) -> AsyncGenerator[bytes, None]:
-    """The bytes after those received. Raises Cut, also when there is no answer."""
-    start = received.done - len(received.tail)
-    headers = {"Range": f"bytes={start}-"} | ({"If-Range": received.etag} if received.etag else {})
-    try:
-        async with get(received.link, headers) as response:
-            (at, length), etag = _place(response), _strong(response.headers.get("ETag"))
-            if at > start or _differ(length, received.length) or _differ(etag, received.etag):
-                raise Cut(CHANGED)
-            received.etag = received.etag or etag
-            async with aclosing(_new(response.content.iter_any(), at, received)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            if length is not None and received.done != length:
-                raise Cut("the rest of the part ended early")
-    except (Refused, Unreachable) as failure:
-        raise Cut(f"the part was cut and could not be gone on with: {failure}") from failure
-    except (aiohttp.ClientError, OSError) as failure:
-        raise Cut(f"the connection broke again: {str(failure) or type(failure).__name__}") from failure
-
-
-async def _new(body: AsyncIterator[bytes], at: int, received: Received) -> AsyncGenerator[bytes, None]:
-    """What of a body that begins at byte `at` has not come yet, once what has is seen to be the same."""
-    end, tail = received.done, received.tail
-    first = end - len(tail)  # from here on there is something to compare with
-    async for chunk in body:
-        low, high = max(at, first), min(at + len(chunk), end)
-        if low < high and chunk[low - at : high - at] != tail[low - first : high - first]:
-            raise Cut(CHANGED)
-        if at + len(chunk) > end:
-            yield chunk[max(0, end - at) :]
-        at += len(chunk)
-    if at < end:
-        raise Cut("the rest of the part ended early")
+        except (Cut, Refused, Unreachable) as failure:
+            loss = failure
 
 
 def _place(response: aiohttp.ClientResponse) -> tuple[int, int | None]:

@@ -31,6 +31,7 @@ import {
   stream,
 } from "./stand_in.mjs";
 
+const WIRE = JSON.parse(readFileSync(new URL("../../vectors/wire.json", import.meta.url), "utf8"));
 const POST = "https://www.tiktok.com/@someone/video/7";
 const FIRST = raw("first".repeat(1000));
 const TWO = [part("a.mp4", FIRST, { first: true }), part("b.mp3", raw("second"), { length: null }), CLOSING];
@@ -138,6 +139,18 @@ bounded("leaving early closes the connection, however it is left", () =>
     await reading.cancel();
   }),
 );
+
+bounded("who leaves while a part is read has no rest of it fetched", () => {
+  const head = part("a.mp4", raw("x"), { first: true, length: 9, link: "/media/t.s/a.mp4" });
+  return serving(parts([head], silence), async (url, asked, left) => {
+    const download = new Clipwire(url, QUICK).download(POST);
+    const reading = (await download.next()).value.bytes();
+    await new Promise((done) => setTimeout(done, 50));
+    await Promise.all([download.return(), assert.rejects(reading, TypeError)]);
+    await left[0];
+    assert.equal(asked.length, 1);
+  });
+});
 
 bounded("a whole answer leaves the connection for the next", () =>
   serving(parts(TWO), async (url, asked) => {
@@ -344,44 +357,10 @@ bounded("events that had come are not told to who has left", () =>
 // refusals
 
 const error = (code, message, request_id) => ({ error: { code, message, request_id } });
-for (const [status, told, code, message, requestId] of [
-  [400, { detail: "URL is required" }, null, "URL is required", null],
-  [
-    400,
-    { detail: "No files available for download", code: "VIDEO_PRIVATE", message: "It is private." },
-    "VIDEO_PRIVATE",
-    "It is private.",
-    null,
-  ],
-  [
-    422,
-    { message: "Validation Error", detail: [{ loc: ["body", "url"], msg: "not a string" }] },
-    null,
-    "body.url: not a string",
-    null,
-  ],
-  [
-    500,
-    { message: "Internal Server Error", detail: "Error: it failed", request_id: "r1" },
-    null,
-    "Error: it failed",
-    "r1",
-  ],
-  [404, error("NOT_FOUND", "Nothing here.", "r2"), "NOT_FOUND", "Nothing here.", "r2"],
-  [429, { error: "Rate limit exceeded", detail: "Rate limit exceeded" }, null, "Rate limit exceeded", null],
-  [
-    502,
-    { success: false, error: { code: "IP_BLOCKED", message: "No." }, metadata: { request_id: "req_1" } },
-    "IP_BLOCKED",
-    "No.",
-    "req_1",
-  ],
-  [401, { error: { message: "Bad key", code: null } }, null, "Bad key", null],
-  [500, [1], null, "the answer gives no reason", null],
-]) {
-  bounded(`a refusal with ${status} ${JSON.stringify(told).slice(0, 40)} is read`, () =>
-    serving(answer(told, status), async (url) => {
-      const client = new Clipwire(url);
+for (const { status, headers, body, code, message, retry_after_s, request_id } of WIRE.refusals) {
+  bounded(`a refusal with ${status} ${body.slice(0, 40)} is read`, () =>
+    serving(stream(headers, [body], clean, status), async (url) => {
+      const client = new Clipwire(url, { tries: 0 });
       for (const attempt of [
         () => all(client.download(POST)),
         () => all(client.transcribe(POST)),
@@ -395,7 +374,7 @@ for (const [status, told, code, message, requestId] of [
         assert.ok(failure instanceof GatewayError);
         assert.equal(failure.name, "GatewayError");
         const { status: s, code: c, message: m, requestId: r, retryAfterS } = failure;
-        assert.deepEqual([s, c, m, r, retryAfterS], [status, code, message, requestId, null]);
+        assert.deepEqual([s, c, m, r, retryAfterS], [status, code, message, request_id, retry_after_s]);
       }
     }),
   );
@@ -575,7 +554,7 @@ bounded("a file by its link begins where it is asked to, and goes on over cuts",
 // transcripts
 
 function EVENTS(...numbers) {
-  const told = JSON.parse(readFileSync(new URL("../../vectors/events.json", import.meta.url), "utf8"));
+  const told = WIRE.events;
   const whole = told.slice(0, 1 + told.findIndex((one) => one.event.type === "end"));
   return whole
     .filter((one) => numbers.includes(one.number))
@@ -636,6 +615,12 @@ bounded("a loss that cannot be made good is a cut", async () => {
     [stream({}, [], clean, 204), 4],
     [lines([], cut), 4],
     [busy("99"), 2],
+    [busy(undefined), 4],
+    [lines([PROGRESS], cut), 4],
+    // a gateway that begins again, or stays where it is, is not asked for ever
+    [lines([EVENTS(0, 1)], cut), 4],
+    [lines([EVENTS(1)], cut), 4],
+    [lines([EVENTS(...NUMBERS)]), 4],
   ]) {
     await serving([lines([EVENTS(0, 1)], cut), rest], async (url, asked) => {
       await assert.rejects(all(new Clipwire(url, QUICK).transcribe(POST)), Cut);
@@ -753,20 +738,85 @@ bounded("a code goes in a header, and the rest into the query", async () => {
   });
 });
 
+bounded("a transcript is begun, to be followed later", () =>
+  serving(answer({ id: "3f", status: "pending" }, 202), async (url, asked) => {
+    const begun = await new Clipwire(url).begin(POST, { language: "en", webhook: "https://host/" });
+    assert.deepEqual(begun, { id: "3f", status: "pending" });
+    assert.deepEqual([asked[0].method, asked[0].url], ["POST", "/transcribe"]);
+  }),
+);
+
+// every loop ends, whatever an answer is made of
+
+/** A `fetch` that answers with what is given, and counts. */
+const fetching = (make) => {
+  const asked = [];
+  const fetch = async (...request) => {
+    asked.push(request);
+    return make();
+  };
+  return { fetch, asked };
+};
+const typed = { "Content-Type": "application/x-ndjson" };
+
+bounded("an answer without a body, or of empty chunks, has its end", async () => {
+  const empty = () => {
+    let left = 1000;
+    const pull = (controller) => (left-- > 0 ? controller.enqueue(new Uint8Array(0)) : controller.close());
+    return new ReadableStream({ pull });
+  };
+  for (const body of [() => null, () => "", empty]) {
+    for (const [headers, use] of [
+      [PARTS, (client) => all(client.download(POST))],
+      [typed, (client) => all(client.transcribe(POST))],
+      [{ ...typed, "Transcript-Id": "3f" }, (client) => all(client.transcribe(POST))],
+    ]) {
+      const { fetch, asked } = fetching(() => new Response(body(), { headers }));
+      await assert.rejects(use(new Clipwire("http://127.0.0.1:1", { ...QUICK, fetch })), Cut);
+      assert.ok(asked.length <= 4);
+    }
+    const { fetch } = fetching(() => new Response(body(), { headers: { "Content-Length": "0" } }));
+    assert.deepEqual(await all(new Clipwire("http://127.0.0.1:1", { fetch }).media(LINK)), []);
+    const refusing = fetching(() => new Response(body(), { status: 503 }));
+    const client = new Clipwire("http://127.0.0.1:1", { fetch: refusing.fetch });
+    await assert.rejects(client.transcript("3f"), GatewayError);
+  }
+});
+
+bounded("a stream that was read to its end says so again", () =>
+  serving(parts(TWO), async (url) => {
+    const download = new Clipwire(url).download(POST);
+    const part = (await download.next()).value;
+    await part.bytes();
+    for (let n = 0; n < 3; n++) {
+      assert.equal((await part[Symbol.asyncIterator]().next()).done, true);
+      assert.equal((await part.bytes()).length, 0);
+    }
+    await all(download);
+    for (let n = 0; n < 3; n++) assert.equal((await download.next()).done, true);
+    await download.return();
+  }),
+);
+
+bounded("tries that are no number are none", async () => {
+  const { fetch, asked } = fetching(() => new Response("", { status: 503, headers: { "Retry-After": "0" } }));
+  for (const tries of [NaN, null, "many", -1]) {
+    await assert.rejects(new Clipwire("http://127.0.0.1:1", { fetch, tries }).transcript("3f"), GatewayError);
+  }
+  assert.equal(asked.length, 4);
+});
+
 // signing
 
 bounded("a signature is the documented one", async () => {
-  const client = new Clipwire("http://127.0.0.1:1", { key: "k", secret: "topsecret" });
-  const sent = JSON.stringify({ url: POST });
-  const headers = { "X-API-Key": "k", "X-Timestamp": "1730000000000", "X-Signature": SIGNATURE };
-  assert.deepEqual(await client.sign(sent, 1730000000000), headers);
-  assert.deepEqual(await client.sign(raw(sent), 1730000000000), headers);
-  await assert.rejects(new Clipwire("http://127.0.0.1:1").sign(sent), TypeError);
+  for (const { secret, body, timestamp_ms, signature } of WIRE.signatures) {
+    const client = new Clipwire("http://127.0.0.1:1", { key: "k", secret });
+    const headers = { "X-API-Key": "k", "X-Timestamp": String(timestamp_ms), "X-Signature": signature };
+    assert.deepEqual(await client.sign(body, timestamp_ms), headers);
+    assert.deepEqual(await client.sign(raw(body), timestamp_ms), headers);
+  }
+  await assert.rejects(new Clipwire("http://127.0.0.1:1").sign("{}"), TypeError);
 });
-
-// printf 'POST\n/api/transcribe\n{"url":"https://www.tiktok.com/@someone/video/7"}\n1730000000000' |
-//   openssl dgst -sha256 -hmac topsecret
-const SIGNATURE = "4241b76e507dfe30c35e3e65ced31ae1e34a46b4f324315526ac2f1eacc3e84f";
 
 bounded("a signed call sends what was signed", () =>
   serving(answer({ status: "ok" }), async (url, asked) => {

@@ -129,3 +129,16 @@ bounded("codes are issued, looked at, changed and forgotten", async () => {
     status: 401,
   });
 });
+
+bounded("a transcript is begun for later", async () => {
+  const begun = await client.begin(posts.captions, { source: "captions", language: "en" });
+  assert.deepEqual(begun, { id: begun.id, status: "pending" });
+  let state = begun.status;
+  for (let n = 0; n < 600 && state !== "complete"; n++) {
+    state = (await client.transcript(begun.id)).state;
+    assert.notEqual(state, "failed");
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.equal(state, "complete");
+  assert.match(await client.file(begun.id), /keeper opens/);
+});

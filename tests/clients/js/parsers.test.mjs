@@ -6,12 +6,10 @@ import { test } from "node:test";
 import { Cut, EventParser, Malformed, MultipartParser } from "../../../clients/js/clipwire.js";
 import { B, CLOSING, cat, generator, part, raw } from "./stand_in.mjs";
 
-const VECTORS = new URL("../../vectors/", import.meta.url);
-const MULTIPART = JSON.parse(readFileSync(new URL("multipart.json", VECTORS), "utf8")).map((one) => ({
-  ...one,
-  body: new Uint8Array(readFileSync(new URL(`multipart/${one.name}.bin`, VECTORS))),
-}));
-const EVENTS = JSON.parse(readFileSync(new URL("events.json", VECTORS), "utf8"));
+const WIRE = JSON.parse(readFileSync(new URL("../../vectors/wire.json", import.meta.url), "utf8"));
+const decoded = (text) => new Uint8Array(Buffer.from(text, "base64"));
+const MULTIPART = WIRE.multipart.map((one) => ({ ...one, body: decoded(one.body) }));
+const EVENTS = WIRE.events;
 
 /** What a parser makes of pieces, payloads joined: `[head, payload, ended]` for each part. */
 function read(boundary, pieces) {
@@ -32,9 +30,14 @@ function read(boundary, pieces) {
 
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
 const halves = (body, at) => [body.subarray(0, at), body.subarray(at)];
+const span = (told) => {
+  if (told === null) return null;
+  const [start, end, length] = told.slice("bytes ".length).split(/[-/]/);
+  return { start: Number(start), end: Number(end), length: length === "*" ? null : Number(length) };
+};
 const wanted = (example) =>
-  example.parts.map(({ name, media_type, length, link, payload }) => ({
-    head: { name, type: media_type, length, range: null, link },
+  example.parts.map(({ name, media_type, length, link, payload, range }) => ({
+    head: { name, type: media_type, length, range: span(range), link },
     payload: Buffer.from(payload, "base64").toString("hex"),
     ended: true,
   }));
@@ -119,23 +122,18 @@ const framed = (...lines) =>
   raw(`--${B}\r\n${lines.join("\r\n")}${lines.length ? "\r\n" : ""}\r\nx\r\n--${B}--\r\n`);
 const NAMED = 'Content-Disposition: attachment; filename="a.mp4"';
 const TYPED = "Content-Type: video/mp4";
-for (const [what, body] of Object.entries({
-  "no head": framed(),
-  "no name": framed(TYPED, "Content-Disposition: attachment"),
-  "no type": framed(NAMED),
-  "a line that is none": framed(TYPED, "hello", NAMED),
-  "the same twice": framed(TYPED, TYPED, NAMED),
-  "a length that is none": framed(TYPED, "Content-Length: -1", NAMED),
-  "a length that is too long": framed(TYPED, `Content-Length: ${"9".repeat(16)}`, NAMED),
-  "a range that is none": framed(TYPED, "Content-Range: bytes 5-", NAMED),
-  "a head without an end": raw(`--${B}\r\n${"x".repeat(9000)}`),
-  "a head that is not text": cat(raw(`--${B}\r\n`), Uint8Array.of(0xff), raw("\r\n\r\n")),
-  "a length that is too short": part("a.mp4", raw("hello"), { first: true, length: 4 }),
-  "something else": raw("<!doctype html><title>hello</title>"),
-  "bytes behind the end": cat(part("a.mp4", raw("x"), { first: true }), CLOSING, raw("\r\n")),
-})) {
+for (const [what, body] of Object.entries(WIRE.malformed.bodies)) {
   test(`${what} is malformed`, () => {
-    assert.throws(() => read(B, [cat(body, raw("\r\n".repeat(60)))]), Malformed);
+    const bytes = decoded(body);
+    assert.throws(() => read(WIRE.malformed.boundary, [bytes]), Malformed);
+    assert.throws(
+      () =>
+        read(
+          WIRE.malformed.boundary,
+          Array.from(bytes, (byte) => Uint8Array.of(byte)),
+        ),
+      Malformed,
+    );
   });
 }
 
@@ -211,21 +209,50 @@ test("every split of a transcript gives the same events", () => {
 
 test("fields that are not known stay, and lines that are no events are malformed", () => {
   assert.equal(told([raw('{"type":"error","code":"A","message":"b","more":1}\n')]).found[0].more, 1);
-  for (const bad of [
-    "",
-    "1",
-    "null",
-    "[]",
-    '{"type":"else"}',
-    '{"type":"info"}',
-    '{"type":"toString"}',
-    "{",
-    "[".repeat(9e4),
-  ]) {
+  for (const bad of WIRE.no_events) {
     assert.throws(() => told([raw(bad + "\n")]), Malformed, bad);
   }
   assert.throws(() => told([Uint8Array.of(34, 0xff, 34, 10)]), Malformed);
   assert.throws(() => told([raw(line("end") + line("end"))]), Malformed);
+});
+
+test("lines of any kind are events, a cut, or malformed, however they are split", () => {
+  const outcome = (pieces) => {
+    try {
+      const { parser, found } = told(pieces);
+      parser.finish();
+      return found;
+    } catch (failure) {
+      assert.ok(failure instanceof Cut || failure instanceof Malformed, String(failure));
+      return failure.name;
+    }
+  };
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = generator(seed);
+    const body = raw(Array.from({ length: random(6) }, () => EVENTS[random(EVENTS.length)].line).join(""));
+    for (let n = random(3); n > 0 && body.length > 0; n--) body[random(body.length)] = random(256);
+    const pieces = [];
+    for (let at = 0; at < body.length;) {
+      const size = 1 + random(60);
+      pieces.push(body.subarray(at, at + size));
+      at += size;
+    }
+    assert.deepEqual(outcome(pieces), outcome([body]), `seed ${seed}`);
+  }
+});
+
+test("the two forms of an event say the same", () => {
+  for (const { number, event, line, sse } of EVENTS) {
+    const fields = new Map(
+      sse
+        .trimEnd()
+        .split("\n")
+        .map((one) => [one.slice(0, one.indexOf(": ")), one.slice(one.indexOf(": ") + 2)]),
+    );
+    assert.equal(fields.get("data") + "\n", line);
+    assert.equal(fields.get("event"), event.type);
+    assert.equal(fields.get("id"), number === null ? undefined : String(number));
+  }
 });
 
 test("a line without an end is given up", () => {

@@ -24,6 +24,8 @@ export async function uses(file: Blob, signal: AbortSignal): Promise<number> {
   }
   for await (const event of client.follow("3f", { after: 3 }))
     if (event.type === "progress") size += event.position;
+  const begun: { id: string } = await client.begin("a", { language: "en", webhook: "https://localhost/" });
+  size += begun.id.length;
   const { text } = await client.submit(file, { code: "c", wait: false });
   size += text?.length ?? 0;
   const { codes } = await client.issueCodes({ count: 1 });
