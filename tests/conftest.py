@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,6 +30,12 @@ def _let_go() -> Iterator[None]:
     """Lets each application of a test go: aiohttp keeps them all, for their handlers."""
     yield
     web_app._cached_build_middleware.cache_clear()
+
+
+def pytest_collection_finish() -> None:
+    """Takes what is loaded for all tests out of the collector's rounds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -36,23 +37,31 @@ class Clip(msgspec.Struct, frozen=True):
 
 
 class Clips:
-    """The clips of one origin. The extra spoken ones are made once and kept in its folder."""
+    """The clips of one origin. The extra spoken ones are made once and kept in its folder, small ones that
+    are the same for all origins in memory."""
+
+    _shared: ClassVar[dict[str, Clip]] = {}
+    _lock = threading.Lock()  # two readers of one clip must see the same bytes, so make it once
 
     def __init__(self, folder: Path, speech: Mapping[str, Path]) -> None:
         self._folder, self._speech = folder, dict(speech)
-        self._made: dict[str, Clip] = {}
-        self._lock = threading.Lock()  # two readers of one clip must see the same bytes, so make it once
+        self._own: dict[str, Clip] = {}
 
     async def load(self, name: str) -> Clip:
         """The clip, made in a thread if need be: encoding must not hold the other connections up."""
-        return self._made[name] if name in self._made else await asyncio.to_thread(self.get, name)
+        made = self._made(name)
+        return made[name] if name in made else await asyncio.to_thread(self.get, name)
 
     def get(self, name: str) -> Clip:
         """The clip, at once; raises KeyError if there is no such clip."""
+        made = self._made(name)
         with self._lock:
-            if name not in self._made:
-                self._made[name] = _clip(name, self._make(name))
-            return self._made[name]
+            if name not in made:
+                made[name] = _clip(name, self._make(name))
+            return made[name]
+
+    def _made(self, name: str) -> dict[str, Clip]:
+        return self._own if name.startswith(("speech-", "big")) else self._shared
 
     def _make(self, name: str) -> bytes:
         if name in FILES:
