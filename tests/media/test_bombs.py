@@ -92,7 +92,7 @@ def whole(body: bytes) -> Fill:
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     room = Room(tmp_path)
-    room.decoders.start()
+    room.decoders.load()
     yield room
     await room.background.close()
     await room.decoders.close()
