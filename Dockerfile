@@ -22,6 +22,7 @@ RUN pip install --require-hashes -r requirements.lock
 COPY tests/requirements.lock tests/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
+COPY clients/python/clipwire clients/python/clipwire
 RUN pip install --no-deps --build-constraint tests/requirements.lock .
 
 

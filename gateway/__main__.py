@@ -1,4 +1,4 @@
-"""The command line: `serve`, `check`, and what is done to models, the database, codes and keys."""
+"""The command line, also installed as `clipwire`."""
 
 import typer
 
@@ -6,11 +6,14 @@ from gateway.commands.accounts import accounts
 from gateway.commands.check import check
 from gateway.commands.codes import codes
 from gateway.commands.db import db
+from gateway.commands.download import download
 from gateway.commands.keys import keys
 from gateway.commands.model import model
+from gateway.commands.search import search
 from gateway.commands.serve import serve
+from gateway.commands.transcribe import transcribe
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -18,6 +21,9 @@ def main() -> None:
     """clipwire: a self-hosted streaming gateway for short video and its words."""
 
 
+app.command()(download)
+app.command()(transcribe)
+app.command()(search)
 app.command()(serve)
 app.command()(check)
 app.add_typer(model, name="model")

@@ -8,7 +8,13 @@ from typing import Any
 import orjson
 import structlog
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "none": logging.CRITICAL,  # which nothing of ours is
+}
 
 # told of an error that nobody foresaw: what failed in our words, the error, the request's id
 OnFailure = Callable[[str, BaseException, str | None], None]

@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway with its processes started; the speech model may still be on its way.
+async def running(settings: Settings, *, speech: bool = True) -> AsyncIterator[Gateway]:
+    """A gateway with its processes started; the speech model may still be on its way, or not `speech` at all.
 
     Raises SchemaMismatch where the database is not for this version. One that is away is waited for
     in the background.
@@ -63,7 +63,8 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.background.start(_loading(gateway), "children")
         if gateway.analyst is not None:
             gateway.background.start(gateway.analyst.start(), "vision")
-        gateway.background.start(_speech(gateway), "model")
+        if speech:
+            gateway.background.start(_speech(gateway), "model")
         gateway.background.start(_sweeping(gateway), "sweep")
         gateway.background.start(_settling(gateway), "leases")
         gateway.background.start(_telling(gateway), "webhooks")

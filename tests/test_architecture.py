@@ -36,6 +36,7 @@ KNOWN_BY = {
     "sentry_sdk": ("gateway/sentry.py",),
     "google": ("gateway/cloudlog.py",),
     "prometheus_client": ("gateway/metrics.py",),
+    "clipwire": ("gateway/commands/",),
     "typer": ("gateway/__main__.py", "gateway/commands/"),
     "sqlalchemy": ("gateway/store/",),
     "alembic": ("gateway/store/schema.py", "gateway/store/migrations/"),

@@ -50,8 +50,8 @@ def test_nothing_is_let_through_that_is_not_copied() -> None:
 
 def test_what_the_package_needs_is_copied() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    assert 'packages = ["gateway"]' in project
-    assert {"gateway", "pyproject.toml", "README.md", "LICENSE"} <= set(copied())
+    assert 'packages = ["gateway", "clients/python/clipwire"]' in project
+    assert {"gateway", "clients/python/clipwire", "pyproject.toml", "README.md", "LICENSE"} <= set(copied())
 
 
 def test_every_package_is_held_to_its_hash() -> None:

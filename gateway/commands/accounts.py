@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from msgspec import UNSET, UnsetType
 
-from gateway import log
 from gateway.commands import program
 
 if TYPE_CHECKING:  # the store takes a while to load
@@ -41,8 +40,7 @@ def accounts_set(
 @accounts.command(name="list")
 def accounts_list() -> None:
     """Print the accounts: what each has used this month (UTC), and limits of its own."""
-    settings = program.settings()
-    log.configure("warning")
+    settings = program.begun("warning")
     from gateway.store import database, schema
     from gateway.store.accounts import Accounts
     from gateway.store.usage import Usage
@@ -100,8 +98,7 @@ def change_of(
 
 def with_accounts(work: "Callable[[Accounts], Coroutine[Any, Any, T]]") -> T:
     """What comes of something done with the accounts."""
-    settings = program.settings()
-    log.configure("warning")
+    settings = program.begun("warning")
     from gateway.store import database, schema
     from gateway.store.accounts import Accounts
 

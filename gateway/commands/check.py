@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import log
 from gateway.check.finding import exit_code
 from gateway.commands import program
 
@@ -21,8 +20,7 @@ def check(
 
     Exit code 0: all that was tried works. 1: something does not. 2: nothing could be tried.
     """
-    settings = program.settings()
-    log.configure("error")  # the findings say the rest
+    settings = program.begun("error")  # the findings say the rest
     from gateway.check import report, run
 
     try:

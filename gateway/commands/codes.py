@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import log
 from gateway.commands import program
 
 codes = typer.Typer(no_args_is_help=True, help="Single-use codes, each worth an amount of audio.")
@@ -16,8 +15,7 @@ def issue(
     count: Annotated[int, typer.Option(help="How many.")] = 1,
 ) -> None:
     """Issue codes and print them, each on a line of its own; they are shown this once."""
-    settings = program.settings()
-    log.configure(settings.least_level)
+    settings = program.begun()
     from gateway.store import database, schema
     from gateway.store.codes import Codes, Issued
 

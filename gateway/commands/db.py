@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from gateway import log
 from gateway.commands import program
 from gateway.errors import NotFound
 
@@ -16,8 +15,7 @@ db = typer.Typer(no_args_is_help=True, help="The database (DATABASE_URL, or a fi
 @db.command()
 def upgrade() -> None:
     """Make the tables, or bring them up to date."""
-    settings = program.settings()
-    log.configure(settings.least_level)
+    settings = program.begun()
     from gateway.store import database, schema
 
     async def work() -> None:
@@ -30,8 +28,7 @@ def upgrade() -> None:
 @db.command()
 def current() -> None:
     """Print the version of the tables, and that of this program where it is another."""
-    settings = program.settings()
-    log.configure("warning")
+    settings = program.begun("warning")
     from gateway.store import database, schema
 
     async def work() -> str | None:
@@ -49,8 +46,7 @@ def current() -> None:
 @db.command()
 def backup(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
     """Copy an SQLite database as it is now, while it is in use."""
-    settings = program.settings()
-    log.configure("warning")
+    settings = program.begun("warning")
     from gateway.store import database, schema
 
     async def work() -> None:
@@ -67,8 +63,7 @@ def backup(file: Annotated[Path, typer.Argument(help="A file that is not there y
 @db.command()
 def restore(file: Annotated[Path, typer.Argument(help="An SQLite database, such as a backup.")]) -> None:
     """Fill the database, which must be empty, with the rows of a backup: also PostgreSQL, of SQLite."""
-    settings = program.settings()
-    log.configure("warning")
+    settings = program.begun("warning")
     from gateway.store import database, restoring
 
     async def work() -> int:

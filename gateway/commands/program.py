@@ -1,20 +1,35 @@
 """What all commands have: the settings, an event loop, and how they end."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from pydantic import ValidationError
 
 from gateway.errors import GatewayError, Unprotected
-from gateway.settings import Settings
+
+if TYPE_CHECKING:  # who only asks another gateway, or for help, does not wait for them
+    from gateway.settings import Settings
 
 
-def settings() -> Settings:
+def begun(level: str | None = None) -> "Settings":
+    """The settings of the environment, and the log at this level, or at theirs."""
+    found = settings()
+    from gateway import log
+
+    log.configure(level or found.least_level)
+    return found
+
+
+def settings() -> "Settings":
     """Those of the environment; the command ends here where they are not right."""
+    from pydantic import ValidationError
+
+    from gateway.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:
@@ -26,6 +41,7 @@ def settings() -> Settings:
 
 def run(work: Any) -> Any:
     """What comes of some work on an event loop."""
+    _standing_in()
     try:
         import uvloop
 
@@ -34,6 +50,17 @@ def run(work: Any) -> Any:
         factory = asyncio.new_event_loop
     with plainly(), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(work)
+
+
+def _standing_in() -> None:
+    """Something in the place of standard files that are closed: a socket would get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
+    if sys.stderr is None:  # the log goes there
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-from gateway import __version__, log
-from gateway.cloudlog import CloudLog
+from gateway import __version__
 from gateway.commands import program
-from gateway.sentry import Sentry
-from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 
 def serve() -> None:
@@ -20,8 +21,12 @@ def serve() -> None:
 
 
 @contextmanager
-def _told(settings: Settings) -> Iterator[None]:
+def _told(settings: "Settings") -> Iterator[None]:
     """The log on standard error, and where else it and errors are to be told."""
+    from gateway import log
+    from gateway.cloudlog import CloudLog
+    from gateway.sentry import Sentry
+
     with ExitStack() as closing:
         sentry = cloud = None
         with program.plainly():

@@ -63,13 +63,17 @@ async def _check(gateway: Gateway) -> None:
 
 
 @asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
+async def listening(
+    settings: Settings, *, speech: bool = True, jobs: bool = True
+) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
+
+    Without `speech` it hears nothing, without `jobs` it takes up no work that was promised.
 
     On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams
     for `shutdown_s`, then breaks those that are left. Raises Unprotected.
     """
-    async with running(settings) as gateway:
+    async with running(settings, speech=speech) as gateway:
         app = application(gateway)
         runner = web.AppRunner(
             app,
@@ -78,7 +82,8 @@ async def listening(settings: Settings) -> AsyncIterator[tuple[Gateway, str]]:
         )
         await runner.setup()
         assert runner.server is not None
-        gateway.background.start(taking_up(gateway), "jobs")
+        if jobs:
+            gateway.background.start(taking_up(gateway), "jobs")
         most = min(settings.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         listener = Listener(
             partial(Connection, runner.server, settings.head_s),
