@@ -40,6 +40,8 @@ async def _span(request: web.Request, spool: Spool) -> range | None:
     asked = ranges.asked(request.headers.get("Range")) if request.method == "GET" else None
     if asked is None or not ranges.still(request.headers.get("If-Range"), await spool.tag()):
         return None
+    if spool.length is None and asked.whole:
+        return None  # as a browser's player asks first, which then plays what has come
     if spool.length is None:
         # the head tells the last byte's place, and here only the bytes themselves show it
         await _there(spool, sys.maxsize if asked.from_end or asked.last is None else asked.last)

@@ -21,6 +21,11 @@ class Asked(msgspec.Struct, frozen=True):
     last: int | None
 
     @property
+    def whole(self) -> bool:
+        """Whether these are all bytes, whatever the length."""
+        return self.first == 0 and self.last is None
+
+    @property
     def from_end(self) -> bool:
         """Whether only the file's end tells which bytes these are."""
         return self.first is None or self.last is None

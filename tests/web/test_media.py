@@ -231,6 +231,18 @@ async def test_without_a_length_a_range_with_an_end_has_an_unknown_total(front: 
     assert front.origin.hits["media:cdn_chunked"] == 1
 
 
+async def test_without_a_length_all_of_it_begins_at_once(front: Front) -> None:
+    data = bytes_of(front, "cdn_chunked")
+    link = await link_to(front, "cdn_chunked")
+    front.origin.pace(2_000_000)
+    async with front.session.get(front.url + link, headers={"Range": "bytes=0-"}) as response:
+        assert response.status == 200
+        assert await response.content.readexactly(100_000) == data[:100_000]
+        assert front.origin.open_reads == 1  # it still arrives
+        front.origin.pace(None)
+        assert await response.read() == data[100_000:]
+
+
 @pytest.mark.parametrize("span", ["-1000", "8000000-99999999"])
 async def test_without_a_length_an_end_beyond_is_waited_for(front: Front, span: str) -> None:
     data = bytes_of(front, "cdn_chunked")
