@@ -1,5 +1,6 @@
 """POST /transcripts: the transcript of an upload, for a code."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -7,7 +8,15 @@ import orjson
 from aiohttp import web
 from pydantic import Field
 
-from gateway.errors import BadRequest, CodeRefused, CodeUnknown, GatewayError, NotFound, UnsupportedBody
+from gateway.errors import (
+    BadRequest,
+    CodeHeld,
+    CodeRefused,
+    CodeUnknown,
+    GatewayError,
+    NotFound,
+    UnsupportedBody,
+)
 from gateway.store.jobs import Job
 from gateway.web import admission, auth, params, purchase, upload
 from gateway.web.keys import GATEWAY
@@ -20,6 +29,8 @@ from gateway.wiring import Gateway
 KEY_CHARS_MAX = 200
 CODE = "code"  # the field; in no query, which others log
 FAILED = ("FAILED", "CANCELLED")
+TWIN_S = 0.05  # between the hold of a code and its job there are some milliseconds
+TWIN_TRIES = 20
 
 
 class Wish(SpeechWish):
@@ -116,11 +127,21 @@ async def _bought(stack: AsyncExitStack, request: web.Request, code: str, key: s
         await gateway.jobs.unkey(job.id)
     try:
         return await stack.enter_async_context(purchase.opened(gateway, code, name, owner=owner))
-    except CodeRefused:
-        job = await gateway.jobs.keyed(name, owner=owner)  # which may have begun meanwhile
+    except CodeRefused as refused:
+        job = await _begun(gateway, name, owner, tries=TWIN_TRIES if isinstance(refused, CodeHeld) else 1)
         if job is None or job.state in FAILED:
             raise
         return job
+
+
+async def _begun(gateway: Gateway, name: str, owner: str, *, tries: int) -> Job | None:
+    """The job that a twin of the request has begun meanwhile, or is about to with the code it holds."""
+    for again in range(tries):
+        if again:
+            await asyncio.sleep(TWIN_S)
+        if (job := await gateway.jobs.keyed(name, owner=owner)) is not None:
+            return job
+    return None
 
 
 async def _again(gateway: Gateway, job: Job, *, wait: bool) -> web.Response:
