@@ -1,6 +1,9 @@
 """Two gateways before one site and one Redis."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,53 @@ async def test_posts_are_served_while_redis_is_away_and_when_it_is_back(
         await until(lambda: front.gateway.redis_state == "ok", 30)
     await find(front, front)
     assert front.origin.hits[PAGE] == 3
+
+
+POSTS = ("video", "photo3", "private", "deleted", "captions")
+
+
+async def analysed(front: Front, origin: Front, name: str, **wish: Any) -> Any:
+    """The answer of the analyzer without what differs each time."""
+    async with front.post("/extract", url=origin.origin.url(name), **wish) as response:
+        body = await response.json()
+        body.pop("metadata")
+        for own in ("processing_time_ms", "extracted_at", "cache_hit", "thumbnail_url"):
+            (body.get("data") or {}).pop(own, None)
+        return response.status, body
+
+
+async def test_every_answer_is_right_under_load_while_redis_goes_and_comes_back(
+    start: Start, tmp_path: Path, own_redis: Server
+) -> None:
+    shared = {"redis_url": own_redis.url, "redis_s": 1, "secret": SECRET, "rate_limit_capacity": 10_000}
+    one: Front = await start(**shared)
+    async with started(tmp_path / "other", **shared, **site(one)) as other:
+        right = {name: await analysed(one, one, name) for name in POSTS}
+        assert {status for status, _ in right.values()} > {200}
+        told, over = Counter[str](), asyncio.Event()
+
+        async def ask(front: Front, names: Iterator[str]) -> None:
+            while not over.is_set():
+                name = next(names)
+                if told.total() % 7 == 0:  # a kept post answers without the shelf
+                    await front.gateway.extractor.forget(one.origin.scenarios[name].id)
+                assert await analysed(front, one, name) == right[name]
+                told[front.gateway.redis_state] += 1
+
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(ask((one, other)[number % 2], islice(cycle(POSTS), number, None)))
+            for gone, back in ((own_redis.stop, own_redis.start), (own_redis.freeze, own_redis.thaw)):
+                for act, state in ((gone, "away"), (back, "ok")):
+                    act()
+                    await until(
+                        lambda state=state: {one.gateway.redis_state, other.gateway.redis_state} == {state},
+                        30,
+                    )  # type: ignore[misc]
+                    before = told[state]
+                    await until(lambda state=state, before=before: told[state] > before + 10, 30)  # type: ignore[misc]
+            over.set()
+        print(f"answers: {dict(told)}, all right; Redis killed, then frozen")
 
 
 async def test_a_login_s_posts_are_not_shared(
