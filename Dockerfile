@@ -22,6 +22,8 @@ RUN pip install --require-hashes -r requirements.lock
 COPY tests/requirements.lock tests/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
+# the page's client, which the package has as a link
+COPY clients/js/clipwire.js clients/js/clipwire.js
 RUN pip install --no-deps --build-constraint tests/requirements.lock .
 
 
