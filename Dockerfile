@@ -23,6 +23,8 @@ COPY tests/requirements.lock tests/requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY clients/python/clipwire clients/python/clipwire
+# the page's client, which the package has as a link
+COPY clients/js/clipwire.js clients/js/clipwire.js
 RUN pip install --no-deps --build-constraint tests/requirements.lock .
 
 

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.store.accounts import Scope
-from gateway.web import bought, manual, params, status, transcripts
+from gateway.web import bought, manual, page, params, status, transcripts
 from gateway.web.admission import PLACES, Entrance, Family, Places, gate, tell
 from gateway.web.dialects import credits, openai, ttsave, tttranscribe
 from gateway.web.dialects.analyzer import posts as analyzer
@@ -21,6 +21,7 @@ from gateway.web.manual import MANUAL, Manual
 from gateway.web.media import media
 from gateway.web.metrics import metrics
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
+from gateway.web.page import PAGE, Page
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
 
@@ -86,7 +87,11 @@ ROUTES = (
     Route("GET", "/live", status.live),
     Route("GET", "/ready", status.ready),
     Route("GET", "/metrics", metrics),
-    Route("GET", "/", status.root),
+    Route("GET", "/", page.root),
+    Route("GET", "/ui", page.page),
+    Route("HEAD", "/ui", page.page),
+    Route("GET", "/ui/{file}", page.asset),
+    Route("HEAD", "/ui/{file}", page.asset),
 )
 
 # a dialect owns whole branches too, so that what is not found there is told in its words
@@ -107,6 +112,7 @@ def application(gateway: Gateway) -> web.Application:
     app[PLACES] = Places()
     app[EXTRACTIONS] = Extractions(gateway)
     app[MANUAL] = Manual(ROUTES)  # what is told of each route is beside this: web/openapi/
+    app[PAGE] = Page()
     app.on_response_prepare.append(remember_head)
     app.on_response_prepare.append(tell)
     for route in ROUTES:

@@ -4,17 +4,17 @@ Always: everything that the page needs comes from here, and it may ask nobody el
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
 
-import msgspec
 import orjson
 from aiohttp import web
 
 from gateway.errors import NotFound
+from gateway.web import files
+from gateway.web.files import File
 from gateway.web.openapi.document import Route, document
 
 # no script or style but ours, nothing from elsewhere; pictures of the page's own style are data
@@ -22,17 +22,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_ASKED_ANEW = "no-cache"  # kept, but looked at again: a new version is seen at once
 _OURS = {"page.css": "text/css", "page.js": "text/javascript"}
 _BUNDLED = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-
-
-class File(msgspec.Struct, frozen=True):
-    """Bytes that are told as they are."""
-
-    body: bytes
-    media_type: str
-    etag: str
 
 
 class Manual:
@@ -44,7 +35,7 @@ class Manual:
     @cached_property
     def document(self) -> File:
         """The document."""
-        return _file(orjson.dumps(document(self._routes)), "application/json")
+        return files.file(orjson.dumps(document(self._routes)), "application/json")
 
     @cached_property
     def page(self) -> bytes:
@@ -55,8 +46,10 @@ class Manual:
     def assets(self) -> dict[str, File]:
         """The page's files, by name."""
         bundle = _bundle()
-        found = {name: _file(_ours(name), kind) for name, kind in _OURS.items()}
-        return found | {name: _file((bundle / name).read_bytes(), kind) for name, kind in _BUNDLED.items()}
+        found = {name: files.file(_ours(name), kind) for name, kind in _OURS.items()}
+        return found | {
+            name: files.file((bundle / name).read_bytes(), kind) for name, kind in _BUNDLED.items()
+        }
 
 
 MANUAL = web.AppKey("manual", Manual)
@@ -65,13 +58,14 @@ MANUAL = web.AppKey("manual", Manual)
 async def openapi(request: web.Request) -> web.Response:
     """The OpenAPI document of all routes."""
     manual = request.app[MANUAL]
-    return _told(request, await asyncio.to_thread(lambda: manual.document))
+    return files.told(request, await asyncio.to_thread(lambda: manual.document))
 
 
 async def page(request: web.Request) -> web.Response:
     """A page to read the document and to try its routes."""
     headers = {
-        "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": _ASKED_ANEW,
+        "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer",
+        "Cache-Control": files.ASKED_ANEW,
     }  # fmt: skip
     body = request.app[MANUAL].page
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
@@ -83,20 +77,7 @@ async def asset(request: web.Request) -> web.Response:
     found = (await asyncio.to_thread(lambda: manual.assets)).get(request.match_info["asset"])
     if found is None:
         raise NotFound
-    return _told(request, found)
-
-
-def _told(request: web.Request, file: File) -> web.Response:
-    headers = {"ETag": file.etag, "Cache-Control": _ASKED_ANEW}
-    known = {one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")}
-    if known & {file.etag, "*"}:
-        return web.Response(status=304, headers=headers)
-    charset = "utf-8" if file.media_type.startswith("text/") else None
-    return web.Response(body=file.body, content_type=file.media_type, charset=charset, headers=headers)
-
-
-def _file(body: bytes, media_type: str) -> File:
-    return File(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return files.told(request, found)
 
 
 def _ours(name: str) -> bytes:

@@ -1,9 +1,10 @@
 """A transcript that says what a test tells it to, when it is told; no model is asked."""
 
 import asyncio
+from collections.abc import Hashable
 
 from gateway.errors import GatewayError
-from gateway.speech.transcript import Ending, Transcript
+from gateway.speech.transcript import Ending, Origin, Transcript
 from gateway.speech.transcripts import Transcripts
 from gateway.wire.events import Info, Segment
 
@@ -14,9 +15,14 @@ END = Ending(6.251, "ok")
 class Script:
     """It runs from the start; a test that gives it no end leaves that to the gateway."""
 
-    def __init__(self, transcripts: Transcripts) -> None:
+    def __init__(
+        self, transcripts: Transcripts, key: Hashable | None = None, origin: Origin | None = None
+    ) -> None:
+        """`key` is what it answers for, so that who asks for that is told this."""
         self._said: asyncio.Queue[Info | Segment | Ending | GatewayError] = asyncio.Queue()
-        self.transcript = transcripts.written(object(), self._work, duration=None)
+        self.transcript = transcripts.written(
+            object() if key is None else key, self._work, duration=None, origin=origin or Origin()
+        )
 
     @property
     def path(self) -> str:

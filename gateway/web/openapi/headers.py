@@ -39,6 +39,7 @@ PATHS: dict[str, dict[str, Any]] = {
     "id": _text("The id of a transcript or a code.", examples=["n2GPA9stUAza6QC3awz4yQ"]),
     "form": _text("The form of a file.", enum=["txt", "srt", "vtt", "json"]),
     "model": _text("A name of the speech model.", examples=["whisper-1"]),
+    "file": _text("A file of the page.", examples=["page.js"]),
     "asset": _text(
         "A file of the page.", enum=["page.css", "page.js", "swagger-ui-bundle.js", "swagger-ui.css"]
     ),

@@ -47,6 +47,17 @@ def form(model: type[BaseModel], *but: str, **more: Any) -> Content:
     return Content(schema={"type": "object", "properties": properties, "required": required})
 
 
+_PAGE = text("text/html")
+_ASSETS = text("text/css") | text("text/javascript") | binary("image/svg+xml")
+
+
+def _page(says: str, contents: dict[str, Content], *failures: type[errors.GatewayError]) -> Doc:
+    """A file of the page, for a route that tells it."""
+    kept = ("ETag", "Cache-Control")
+    answers = (Answer(200, says, contents, kept), Answer(304, "The caller has it", headers=kept))
+    return Doc(answers, errors=failures, headers=("If-None-Match",))
+
+
 class _Of(params.SpeechWish):
     """The query of POST /transcribe."""
 
@@ -238,5 +249,15 @@ DOCS = {
         errors=(errors.ApiKeyInvalid, errors.NotFound, *STORED),
         security=("ApiKey", "Bearer"),
     ),
-    "GET /": Doc((Answer(200, "That it runs", json(models.Root, "root"), ("Vary",)),)),
+    "GET /": Doc(
+        (
+            Answer(200, "That it runs; to browsers, the page", json(models.Root, "root") | _PAGE, ("Vary",)),
+            Answer(304, "The browser has the page", headers=("ETag", "Cache-Control", "Vary")),
+        ),
+        headers=("If-None-Match",),
+    ),
+    "GET /ui": _page("The page", _PAGE),
+    "HEAD /ui": _page("The head of the page", {}),
+    "GET /ui/{file}": _page("The file", _ASSETS, errors.NotFound),
+    "HEAD /ui/{file}": _page("The head of the file", {}, errors.NotFound),
 }

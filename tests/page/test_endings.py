@@ -1,0 +1,169 @@
+"""The page when things go wrong: what happened and what to do is said, and what is there stays."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import unused_port
+from playwright.async_api import Browser
+
+from tests.origin.cdn import Fault
+from tests.origin.origin import Origin
+from tests.page.spoken import NARRATION, sentences, speaking, texts, whole
+from tests.page.visit import visiting
+from tests.web.conftest import Front, started
+from tests.web.test_transcribe import alike
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+KEY = "a key that the operator made for the page"
+
+
+async def test_a_server_that_dies_leaves_what_is_there_and_is_asked_again(
+    tmp_path: Path, browser: Browser, data_dir: Path, base_model: Path
+) -> None:
+    port = unused_port()
+    async with Origin(tmp_path / "origin") as origin:
+        origin.faults(lambda name, size: Fault(hang_at=size * 2 // 3))
+        async with (
+            serving(tmp_path, data_dir, origin, port) as (url, pid),
+            visiting(browser, url, refusals=True) as visit,
+        ):
+            await visit.ask(origin.url("speech"))
+            first = await visit.segments(1)
+            await visit.ready()
+            os.kill(pid, signal.SIGKILL)
+            await visit.state("failed")
+            await visit["#error"].wait_for(state="visible")
+            await visit.shot("died-1280-light")
+            assert (await visit.segments(1))[0] == first[0]
+            assert await visit["#player"].evaluate("(player) => player.readyState") >= 2
+            origin.faults(None)
+            origin.release()
+            async with serving(tmp_path, data_dir, origin, port):
+                await visit["#again"].click()
+                await visit.state("complete")
+                assert not await visit["#error"].is_visible()
+                said = await visit.segments(3)
+                assert alike(" ".join(said), NARRATION) > 0.9
+                assert len(said) == len(set(said))  # nothing is there twice
+                assert len(await visit.cues()) == len(said)
+                await visit.ready()
+
+
+async def test_a_key_is_asked_for_and_stays_in_this_tab(tmp_path: Path, browser: Browser) -> None:
+    async with started(tmp_path, api_key=KEY) as front, visiting(browser, front.url, refusals=True) as visit:
+        with speaking(front, "speech") as script:
+            said = whole(script)
+            await visit.ask(front.origin.url("speech"))
+            assert await visit.error("API_KEY_INVALID")
+            await visit["#key"].wait_for(state="visible")
+            await visit.usable("key")
+            await visit["#key"].fill("a wrong one")
+            await visit["#again"].click()
+            await visit.state("asking", "failed")
+            assert await visit.error("API_KEY_INVALID")
+            await visit["#key"].fill(KEY)
+            await visit["#key"].press("Enter")
+            await visit.state("complete")
+            assert await visit.segments(len(said)) == texts(said)
+            await visit.ready()
+        kept = "Object.values({}).concat(Object.values(localStorage)).join() + document.cookie"
+        assert KEY not in await visit.page.evaluate(kept)
+        assert KEY not in visit.page.url
+        assert KEY in await visit.page.evaluate("Object.values(sessionStorage).join()")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [("private", "VIDEO_PRIVATE"), ("deleted", "VIDEO_UNAVAILABLE"), ("page_429", "UPSTREAM_RATE_LIMITED")],
+)
+async def test_a_post_that_is_not_to_be_had_says_why(
+    front: Front, browser: Browser, scenario: str, code: str
+) -> None:
+    async with visiting(browser, front.url, refusals=True) as visit:
+        await visit.ask(front.origin.url(scenario))
+        told = await visit.error(code)
+        assert len(told) > 20
+        assert code not in told
+        await visit.state("failed")
+
+
+async def test_what_is_no_link_says_what_is(front: Front, browser: Browser) -> None:
+    async with visiting(browser, front.url, refusals=True) as visit:
+        await visit.ask("hello there")
+        assert "link" in (await visit.error("INVALID_URL")).lower()
+        await visit.state("failed")
+        with speaking(front, "speech") as script:  # and the next one works
+            whole(script)
+            await visit.ask(front.origin.url("speech"))
+            await visit.state("complete")
+            assert not await visit["#error"].is_visible()
+
+
+async def test_an_origin_that_dies_leaves_the_words(front: Front, browser: Browser) -> None:
+    async with visiting(browser, front.url, refusals=True) as visit:
+        with speaking(front, "cdn_dies") as script:
+            said = whole(script)
+            await visit.ask(front.origin.url("cdn_dies"))
+            await visit.state("failed", "complete")
+            assert await visit.segments(len(said)) == texts(said)
+            await visit["#player"].evaluate("(player) => { player.currentTime = player.duration - 1; }")
+            await visit["#error"].wait_for(state="visible")
+            assert len((await visit["#error"].inner_text()).strip()) > 20
+
+
+async def test_to_stop_ends_the_work(front: Front, browser: Browser) -> None:
+    async with visiting(browser, front.url) as visit:
+        with speaking(front, "speech") as script:
+            script.say(*sentences(NARRATION)[:1])
+            await visit.ask(front.origin.url("speech"))
+            await visit.segments(1)
+            await visit["#stop"].click()
+            await visit["#stop"].wait_for(state="hidden")
+            assert not await visit["#error"].is_visible()
+            async with asyncio.timeout(10):
+                while not script.transcript.ending:  # its last reader has left
+                    await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def serving(folder: Path, data_dir: Path, origin: Origin, port: int) -> AsyncIterator[tuple[str, int]]:
+    """`python -m gateway serve`, once it hears; ended at the latest on leaving."""
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(data_dir), "GATEWAY_MODEL": "base",
+        "GATEWAY_DATABASE_URL": f"sqlite:///{folder / 'clipwire.db'}", "GATEWAY_WORKERS": "1",
+        "GATEWAY_EXTRACT_PROCESSES": "1", "GATEWAY_SHUTDOWN_S": "1", "GATEWAY_STALL_S": "120",
+        "GATEWAY_PROXY_URL": origin.proxy_url, "GATEWAY_PROXY_CA_FILE": str(origin.ca_file),
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve",
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(90), aiohttp.ClientSession() as session:
+            while not await ready(session, url):
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+        yield url, process.pid
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(f"{url}/ready") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
