@@ -39,6 +39,8 @@ from gateway.wiring import Gateway
 KIND = "bought"
 # ends that are no caller's: nothing is paid for them, whatever was read
 OURS = frozenset({Busy.code, SpeechFailed.code, Internal.code, StoreUnavailable.code, UpstreamFailed.code})
+# ends that are none of what was promised: the database is away, or this process stood still for a lease
+AGAIN = frozenset({StoreUnavailable.code, HoldLost.code})
 GIVING_BACK_S = 20  # for an answer to wait: what is back when it is told can be used at once
 FULL_S = 2.0  # for a job that was taken up where there is no room after all
 
@@ -331,9 +333,9 @@ class Purchase:
     async def _ended(self, settlement: Settlement) -> bool:
         """Ends what is not settled. False: the job is still to be done, or another process's."""
         transcript, failure = self._transcript, self._told()
-        if self.kept and failure is not None and failure.code == StoreUnavailable.code:
+        if self.kept and failure is not None and failure.code in AGAIN:
             self._gateway.library.forget(self.id)  # it has not failed
-            return False  # its lease ends, and it is taken up when the database is back
+            return False  # its lease ends, and it is taken up with the code once more
         called_off = transcript is not None and transcript.cancelled
         # a process that stood still for longer than its lease has lost the code, and nothing else
         others = (self._stopping and failure is None) or isinstance(self._failure, HoldLost)

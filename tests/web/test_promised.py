@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
@@ -248,6 +249,30 @@ async def test_a_code_whose_lease_was_over_is_taken_again(gateways: Gateways, ur
     async with gateways() as second:
         assert (await ended(second, id_))["state"] == "complete"
         assert await state(second, one) == "used"
+
+
+async def test_a_code_whose_lease_was_over_at_the_end_is_taken_again_too(gateways: Gateways) -> None:
+    """As of a machine that stood still: nobody has renewed it, and a sweep has given it back."""
+    async with gateways(lease_s=3) as front:
+        one, lost = await issued(front), Counter[str]()
+        price = front.gateway.holds.price
+
+        async def late(hold: Hold, ms: int) -> int:
+            if not lost["times"]:
+                lost["times"] += 1
+                await lapse(front.gateway.database)
+                assert await front.gateway.holds.expire() == 1
+            return await price(hold, ms)
+
+        front.gateway.holds.price = late  # type: ignore[method-assign]
+        id_ = await promised(front, one, SILENCE)
+        await until(lambda: lost["times"] > 0, 30)
+        async with asyncio.timeout(30):
+            while (await looked(front, id_))[1]["state"] != "complete":
+                await asyncio.sleep(0.05)
+        assert await state(front, one) == "used"
+        assert (await one_job(front)).attempts == 2
+        await swept(front)
 
 
 async def test_a_database_that_is_away_while_a_job_is_taken_up(

@@ -19,6 +19,10 @@ LOOK_ALIKES = (
     b"\r\n--" + B.encode()[:-1], b"\r\n--" + B.encode() + b"x", b"\r\r\n--",
 )  # fmt: skip
 DELIMITERS = (b"\r\n--" + B.encode() + b"\r\n", b"\r\n--" + B.encode() + b"--")
+PADDED = (
+    b"\r\n--" + B.encode() + b" ",
+    b"\r\n--" + B.encode() + b"\t",
+)  # which not all readers take for data
 payloads = st.lists(st.sampled_from(LOOK_ALIKES) | st.binary(max_size=40), max_size=6).map(b"".join)
 forms = st.lists(st.tuples(st.sampled_from(["file", "model", "a b"]), payloads), min_size=1, max_size=5)
 
@@ -31,6 +35,11 @@ def body(fields: list[tuple[str, bytes]]) -> bytes:
 def harmless(fields: list[tuple[str, bytes]]) -> bool:
     """Whether no payload has a delimiter in it, be it with the line end that follows."""
     return not any(one in b"\r\n" + value + b"\r\n--" for _, value in fields for one in DELIMITERS)
+
+
+def unpadded(fields: list[tuple[str, bytes]]) -> bool:
+    """Whether no payload has what a delimiter with blanks behind it begins with."""
+    return not any(one in b"\r\n" + value for _, value in fields for one in PADDED)
 
 
 def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[str, bytes]]:
@@ -68,7 +77,7 @@ def test_every_single_split_and_byte_by_byte_give_the_same_fields() -> None:
 
 @pytest.mark.soak
 @SAMPLE
-@given(forms.filter(harmless))
+@given(forms.filter(harmless).filter(unpadded))
 def test_another_reader_reads_the_same(fields: list[tuple[str, bytes]]) -> None:
     values: list[bytes] = []
 
