@@ -106,6 +106,8 @@ class Worker:
     async def work(self, batch: Batch) -> AsyncGenerator[Heard | Answer, None]:
         """What the worker says of a batch, until each of its windows is answered."""
         self._windows += len(batch.jobs)
+        if self._process.returncode is not None:  # before anybody was told: a dead socket takes some more
+            raise NotBegun("the worker had ended")
         try:
             self._process.stdin.write(framed(batch))
             await self._process.stdin.drain()

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import copy
 import hashlib
 import hmac
 import json
@@ -169,6 +170,7 @@ class Asking:
 
     def _near(self, case: Any, random: Any) -> None:
         """Puts into a request what there is."""
+        case.body = copy.deepcopy(case.body)  # it may be the document's own example
         if case.media_type not in (None, "application/json"):
             self._uploads(case, random)
             return
