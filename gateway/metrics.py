@@ -28,6 +28,7 @@ class Family(msgspec.Struct, frozen=True):
     kind: Literal["counter", "gauge", "histogram"]
     text: str
     labels: tuple[str, ...] = ()
+    together: Literal["sum", "most", "least", "beside"] = "sum"  # of several processes; beside: 1/sum(1/x)
 
 
 REQUESTS = "clipwire_requests_total"
@@ -56,7 +57,8 @@ FAMILIES = (
     Family("clipwire_audio_seconds_total", "counter", "Seconds of sound that were recognised"),
     Family("clipwire_worker_busy_seconds_total", "counter", "Seconds that speech workers were at work"),
     Family("clipwire_real_time_factor_ratio", "gauge",
-           "Seconds that all workers together take for a second of sound, lately; below 1 keeps up"),
+           "Seconds that all workers together take for a second of sound, lately; below 1 keeps up",
+           together="beside"),
     Family("clipwire_workers", "gauge", "Speech workers that have their model"),
     Family("clipwire_workers_wanted", "gauge", "Speech workers that there are meant to be"),
     Family("clipwire_worker_restarts_total", "counter",
@@ -67,13 +69,17 @@ FAMILIES = (
            "Transcripts that have ended: ok, an error's code, or left by all readers", ("end",)),
     Family("clipwire_transcripts_unwritten", "gauge", "Transcripts that wait for their row"),
     Family("clipwire_jobs", "gauge", "Jobs in the database, by state; not told while it is away",
-           ("state",)),
-    Family("clipwire_database_up", "gauge", "1 where the database answers with tables of ours"),
-    Family("clipwire_redis_up", "gauge", "1 where Redis answers; not told where none is set"),
-    Family("clipwire_loop_lag_seconds", "gauge", "The most that the event loop was late in half a minute"),
+           ("state",), together="most"),
+    Family("clipwire_database_up", "gauge", "1 where the database answers with tables of ours",
+           together="least"),
+    Family("clipwire_redis_up", "gauge", "1 where Redis answers; not told where none is set",
+           together="least"),
+    Family("clipwire_loop_lag_seconds", "gauge", "The most that the event loop was late in half a minute",
+           together="most"),
     Family("clipwire_resident_bytes", "gauge", "Memory of the processes of a kind", ("process",)),
-    Family("clipwire_uptime_seconds", "gauge", "Since the start"),
-    Family("clipwire_build_info", "gauge", "Always 1; the version is its label", ("version",)),
+    Family("clipwire_uptime_seconds", "gauge", "Since the start", together="most"),
+    Family("clipwire_build_info", "gauge", "Always 1; the version is its label", ("version",),
+           together="most"),
 )  # fmt: skip
 
 _BY_NAME = {family.name: family for family in FAMILIES}
@@ -87,16 +93,27 @@ class Reading(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
-class Metrics(Collector):
+class Snapshot(msgspec.Struct, frozen=True):
+    """What one process has counted, and how everything stands in it."""
+
+    ended: list[tuple[tuple[str, str, str], int]] = []
+    times: list[tuple[tuple[str, str], list[int], float]] = []  # how many by bucket, and their sum
+    readings: list[Reading] = []
+
+    @property
+    def counted(self) -> "Snapshot":
+        """What stays true when the process is gone."""
+        counters = [one for one in self.readings if _BY_NAME[one.name].kind == "counter"]
+        return Snapshot(self.ended, self.times, counters)
+
+
+class Metrics:
     """The requests so far; everything else is read from its place when somebody looks."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(self)
         self._ended: Counter[tuple[str, str, str]] = Counter()
         self._times: dict[tuple[str, str], _Times] = {}
         self._sent_bytes = 0
-        self._readings: Sequence[Reading] = ()
 
     @property
     def requests(self) -> int:
@@ -112,41 +129,89 @@ class Metrics(Collector):
         times.add(seconds)
         self._sent_bytes += sent_bytes
 
+    def snapshot(self, readings: Iterable[Reading], *, sending_bytes: int = 0) -> Snapshot:
+        """All of it just now; `sending_bytes` are those of open streams."""
+        return Snapshot(
+            list(self._ended.items()),
+            [(names, list(times.counts), times.sum_s) for names, times in self._times.items()],
+            [
+                Reading(one.name, float(one.value), one.labels)  # it may be a bool, which is no number there
+                for one in (*readings, Reading(SENT, self._sent_bytes + sending_bytes))
+            ],
+        )
+
     def text(self, readings: Iterable[Reading], *, sending_bytes: int = 0) -> bytes:
-        """All of it as Prometheus wants it; `sending_bytes` are those of open streams."""
-        self._readings = (*readings, Reading(SENT, self._sent_bytes + sending_bytes))
-        return generate_latest(self.registry)
+        """The same, as Prometheus wants it."""
+        return text([self.snapshot(readings, sending_bytes=sending_bytes)])
+
+
+def text(snapshots: Sequence[Snapshot]) -> bytes:
+    """Those of one process, or of several together, as Prometheus wants them."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Told(snapshots))
+    return generate_latest(registry)
+
+
+class _Told(Collector):
+    def __init__(self, snapshots: Sequence[Snapshot]) -> None:
+        self._snapshots = snapshots
 
     def collect(self) -> Iterator[Metric]:
         """As a Collector has it."""
-        values: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        ended: Counter[tuple[str, str, str]] = Counter()
+        together: dict[tuple[str, str], _Times] = {}
+        readings: dict[tuple[str, tuple[str, ...]], list[float]] = {}
+        for one in self._snapshots:
+            for labels, count in one.ended:
+                ended[labels] += count
+            for names, counts, sum_s in one.times:
+                together.setdefault(names, _Times()).add_all(counts, sum_s)
+            for reading in one.readings:
+                readings.setdefault((reading.name, reading.labels), []).append(reading.value)
         durations = HistogramMetricFamily(DURATION, _BY_NAME[DURATION].text, labels=_BY_NAME[DURATION].labels)
-        for names, times in self._times.items():
+        for names, times in together.items():
             durations.add_metric(names, times.buckets, times.sum_s)
         yield durations
+        values: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for family in FAMILIES:
             if family.kind != "histogram":
                 kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
                 values[family.name] = kind(family.name, family.text, labels=family.labels)
-        for labels, count in self._ended.items():
+        for labels, count in ended.items():
             values[REQUESTS].add_metric(labels, count)
-        for one in self._readings:
-            values[one.name].add_metric(one.labels, one.value)
+        for (name, its), found in readings.items():
+            values[name].add_metric(its, _together(_BY_NAME[name], found))
         yield from values.values()
+
+
+def _together(family: Family, values: Sequence[float]) -> float:
+    match family.together:
+        case "sum":
+            return sum(values)
+        case "most":
+            return max(values)
+        case "least":
+            return min(values)
+        case "beside":
+            return 1 / sum(1 / value for value in values)
 
 
 class _Times:
     """How long requests took: how many no longer than each bound, and their sum."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
+        self.counts = [0] * (len(BUCKETS) + 1)
         self.sum_s = 0.0
 
     def add(self, seconds: float) -> None:
-        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum_s += seconds
+
+    def add_all(self, counts: Sequence[int], sum_s: float) -> None:
+        self.counts = [one + more for one, more in zip(self.counts, counts, strict=True)]
+        self.sum_s += sum_s
 
     @property
     def buckets(self) -> list[tuple[str, float]]:
         names = (*(str(bound) for bound in BUCKETS), "+Inf")
-        return list(zip(names, accumulate(self._counts), strict=True))
+        return list(zip(names, accumulate(self.counts), strict=True))

@@ -75,6 +75,9 @@ async def running(settings: Settings, *, speech: bool = True) -> AsyncIterator[G
         gateway.background.start(_looking(gateway), "database")
         if gateway.redis is not None:
             gateway.background.start(gateway.redis.run(), "redis")
+        if gateway.telling is not None and gateway.mirrors is not None:
+            gateway.background.start(gateway.telling.run(gateway.transcripts), "asked")
+            gateway.background.start(gateway.mirrors.run(), "mirrors")
         gateway.background.start(_watching(gateway), "canary")
         gateway.background.start(gateway.lag.run(), "lag")
         yield gateway

@@ -29,11 +29,12 @@ from gateway.media.webhooks import Webhooks
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.speech.pool import LocalPool
-from gateway.speech.transcripts import Transcripts
+from gateway.speech.transcripts import Transcript, Transcripts
 from gateway.store import database, redis
 from gateway.store.accounts import Accounts, Quota
 from gateway.store.cache import Cache
 from gateway.store.codes import Codes
+from gateway.store.feed import Feed
 from gateway.store.holds import Holds
 from gateway.store.jobs import Jobs
 from gateway.store.limits import Limits
@@ -47,10 +48,14 @@ from gateway.store.withdrawal import Withdrawal
 from gateway.store.writer import Writer
 from gateway.tasks import Background
 from gateway.tracing import Tracing
+from gateway.transcripts.asking import Ask
+from gateway.transcripts.flights import Flights
 from gateway.transcripts.hearing import Hearing
 from gateway.transcripts.library import Library
+from gateway.transcripts.mirrors import Mirrors
 from gateway.transcripts.news import News
 from gateway.transcripts.scribe import Scribe
+from gateway.transcripts.telling import Telling
 from gateway.transcripts.works import Works
 from gateway.vision.analysis import Analysis
 from gateway.vision.analyst import Analyst
@@ -136,8 +141,17 @@ class Gateway:
         self.works = Works(self.background, self.jobs, self.withdrawal, self.uploads, self.news)
         self.stopping = False
         self.scribe = Scribe(self.register, self.usage, self.writer, stopping=lambda: self.stopping)
+        feed = None if self.redis is None else Feed(self.redis)
+        self.mirrors = None if feed is None else Mirrors(feed, process, self.background)
+        self.telling = None if feed is None else Telling(feed, process, self.background, act=self._act)
         self.transcripts = Transcripts(
-            self.pool, self.background, settings, ended=self.scribe.ended, left=self.scribe.left
+            self.pool,
+            self.background,
+            settings,
+            flights=self._flights(),
+            begun=self.telling.begin if self.telling is not None else lambda _: None,
+            ended=self.scribe.ended,
+            left=self.scribe.left,
         )
         self.hearing = Hearing(
             settings, self.parts, self.spools, self.decoders, self.transcripts, self.scribe
@@ -149,6 +163,8 @@ class Gateway:
             self.jobs,
             self.scribe,
             self.works,
+            self.mirrors,
+            self.telling,
             model=settings.model_name,
         )
 
@@ -166,6 +182,14 @@ class Gateway:
     def redis_state(self) -> Literal["ok", "away", "not configured"]:
         """Whether Redis answered when it was asked the last time."""
         return "not configured" if self.redis is None else self.redis.state
+
+    def _flights(self) -> Flights | None:
+        if self.redis is None or self.mirrors is None:
+            return None
+        return Flights(self.redis, self.mirrors, model=self.settings.model_name)
+
+    async def _act(self, transcript: Transcript, ask: Ask) -> bool:
+        return await self.library.act(transcript, ask)  # which is made after those that it reads
 
     def _shelf(self, settings: Settings) -> Shelf | None:
         """Where other gateways' posts are, if it may be shared what our pages tell."""

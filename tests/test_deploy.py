@@ -119,18 +119,24 @@ def test_what_is_set_fits_the_settings(page: Path, monkeypatch: pytest.MonkeyPat
 def test_the_composition_gives_the_gateway_what_it_needs() -> None:
     services = compose()["services"]
     gateway = services["gateway"]
-    assert set(gateway["depends_on"]) | {"gateway"} == set(services)
+    assert set(gateway["depends_on"]) | {"gateway", "nginx"} == set(services)
+    assert gateway["deploy"]["replicas"] > 1
+    assert "ports" not in gateway
     for one in gateway["depends_on"]:
         assert gateway["depends_on"][one] == {"condition": "service_healthy"}
         assert "healthcheck" in services[one]
         assert "ports" not in services[one]
-    assert all(port.startswith("127.0.0.1:") for port in gateway["ports"])
+    nginx = services["nginx"]
+    assert all(port.startswith("127.0.0.1:") for port in nginx["ports"])
+    assert nginx["networks"]["default"]["ipv4_address"] == gateway["environment"]["GATEWAY_TRUSTED_PROXIES"]
     assert "@postgres/" in gateway["environment"]["DATABASE_URL"]
     assert gateway["environment"]["REDIS_URL"].startswith("redis://redis:")
     assert set(gateway["environment"]) <= SETTINGS
     assert int(gateway["stop_grace_period"].removesuffix("s")) > STOP_S
     used = {one.partition(":")[0] for service in services.values() for one in service.get("volumes", ())}
-    assert used == set(compose()["volumes"])
+    files = {one for one in used if one.startswith("./")}
+    assert used - files == set(compose()["volumes"])
+    assert all((FOLDER / one).is_file() for one in files)
 
 
 def test_the_composition_is_told_no_secret() -> None:
@@ -202,9 +208,10 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_the_site_of_nginx_goes_with_the_settings() -> None:
+@pytest.mark.parametrize(("file", "host"), [("nginx.conf", "127.0.0.1"), ("nginx-compose.conf", "gateway")])
+def test_the_site_of_nginx_goes_with_the_settings(file: str, host: str) -> None:
     """That it works is seen in tests/web/test_nginx.py."""
-    text = re.sub(r"#.*", "", (FOLDER / "nginx.conf").read_text("utf-8"))
+    text = re.sub(r"#.*", "", (FOLDER / file).read_text("utf-8"))
     assert text.count("{") == text.count("}")
     told = dict(re.findall(r"^\s*([a-z_]+) ([^;{]+);", text, re.M))
     default = {key: field.default for key, field in Settings.model_fields.items()}
@@ -213,7 +220,7 @@ def test_the_site_of_nginx_goes_with_the_settings() -> None:
     assert int(told["send_timeout"].removesuffix("s")) > default["client_stall_s"]
     assert told["proxy_buffering"] == told["proxy_request_buffering"] == "off"
     assert told["proxy_http_version"] == "1.1"
-    assert f"server 127.0.0.1:{default['port']};" in text
+    assert f"server {host}:{default['port']};" in text
 
 
 def test_the_platforms_give_the_gateway_the_time_that_it_is_told_to_take() -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from gateway import __version__
 from gateway.commands import program
@@ -11,13 +14,23 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 
-def serve() -> None:
+def serve(
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Gateways on this machine that share the port and the workers.")
+    ] = 1,
+    member: Annotated[Path | None, typer.Option(hidden=True, help="One of these: their folder.")] = None,
+) -> None:
     """Run the gateway; every setting is an environment variable (docs/settings.md)."""
     settings = program.settings()
+    if processes > 1:
+        from gateway.commands.fleet import Fleet
+
+        program.begun()
+        raise typer.Exit(program.run(Fleet(settings, processes).run()))
     from gateway.web.server import serve
 
     with _told(settings):
-        program.run(serve(settings))
+        program.run(serve(settings, member))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -260,6 +260,17 @@ class Transcript:
                 if self.over:
                     return
                 await grown.wait()
+
+    async def grown(self, count: int, wait_s: float) -> None:
+        """Waits for more than so many events, no longer than that, and without keeping the work running."""
+        if len(self._log) <= count and not self.over:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._grown.wait()
+
+    def since(self, count: int, at_once: int) -> list[Logged]:
+        """The events after the first so many, no more than `at_once`."""
+        return self._log[count : count + at_once]
 
     async def end(self) -> End:
         """Follows it to its end. Raises what it failed with."""

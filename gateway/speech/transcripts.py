@@ -8,6 +8,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -45,11 +47,15 @@ class Transcripts:
         background: Background,
         settings: Settings,
         *,
+        flights: "Flights | None" = None,
+        begun: Callable[[Transcript], None] = lambda transcript: None,
         ended: Callable[[Transcript], None] = lambda transcript: None,
         left: Callable[[Transcript], None] = lambda transcript: None,
     ) -> None:
-        """What is not settled is told of: that it has `ended`, or was `left` by everybody."""
+        """Each that has `begun` is told of; and what is not settled, that it has `ended`, or was `left` by
+        everybody."""
         self._pool = pool
+        self._has_begun, self._flights = begun, flights
         self._came_to_end, self._left = ended, left
         self._background = background
         self._settings = settings
@@ -136,7 +142,13 @@ class Transcripts:
         async def once(transcript: Transcript) -> Ending:
             return await self._once(transcript, work, options, sound, alone=settle is not None)
 
-        return self._start((key, options), once, sound, duration, settle, origin, options, id_)
+        async def among_all(transcript: Transcript) -> Ending:
+            return await self._among_all(transcript, once, key, options)
+
+        shared = self._flights is not None and settle is None and isinstance(key, str)
+        return self._start(
+            (key, options), among_all if shared else once, sound, duration, settle, origin, options, id_
+        )
 
     def written(
         self,
@@ -215,6 +227,7 @@ class Transcripts:
 
         # the log lines of both have the request id of who began it
         transcript.start(work, self._background).add_done_callback(ended)
+        self._has_begun(transcript)
         return transcript
 
     def _ended(self, transcript: Transcript, task: "asyncio.Task[None]") -> None:
@@ -245,6 +258,22 @@ class Transcripts:
             ms=transcript.ran_ms,
             end=end,
         )
+
+    async def _among_all(self, transcript: Transcript, work: Work, key: Hashable, options: Options) -> Ending:
+        """Does the work, unless another gateway is at it: then it says what that does, as far as it goes."""
+        assert self._flights is not None
+        for last in (False, False, True):
+            async with self._flights.joined(key, options, transcript) as other:
+                if other is not None and not last and transcript.agrees(other):
+                    with suppress(Busy):  # that gateway has died
+                        ending = await transcript.follow_on(other)
+                        if ending is not None:
+                            return ending
+                    continue
+                if len(transcript):
+                    transcript.resume()
+                return await work(transcript)
+        raise AssertionError
 
     async def _once(
         self,
@@ -299,6 +328,14 @@ def end_of(transcript: Transcript) -> str:
     """How one that is over ended: ok, or an error's code. Pure."""
     last = transcript.events[-1]
     return last.code if isinstance(last, Failed) else "ok"
+
+
+class Flights(Protocol):
+    """Work that gateways share; one transcript of it at a time has it, the others follow that."""
+
+    def joined(
+        self, key: Hashable, options: Options, transcript: Transcript
+    ) -> AbstractAsyncContextManager[Transcript | None]: ...
 
 
 class Load(msgspec.Struct, frozen=True):

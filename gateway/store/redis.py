@@ -8,9 +8,9 @@ import asyncio
 import math
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import structlog
 
@@ -107,36 +107,36 @@ class Redis:
     async def take(self, name: str, cost_us: int, whole_us: int) -> int:
         """Takes from a bucket if there is enough; how many microseconds it was short of full before."""
         args = [cost_us, whole_us]
-        return int(await self._do(lambda: self._take(keys=[self._key("limit", name)], args=args)))
+        return int(await self._do(lambda: self._take(keys=[self.key("limit", name)], args=args)))
 
     async def add(self, name: str, keep_s: float) -> bool:
         """Remembers a name; whether it was new."""
-        return await self._claim(self._key("seen", name), secrets.token_hex(8), keep_s)
+        return await self._claim(self.key("seen", name), secrets.token_hex(8), keep_s)
 
     async def has(self, name: str) -> bool:
         """Whether a name is remembered."""
-        return bool(await self._do(lambda: self._client.exists(self._key("seen", name))))
+        return bool(await self._do(lambda: self._client.exists(self.key("seen", name))))
 
     async def get(self, name: str) -> bytes | None:
         """What was put there."""
-        value = await self._do(lambda: self._client.get(self._key("cache", name)))
+        value = await self._do(lambda: self._client.get(self.key("cache", name)))
         assert not isinstance(value, str)
         return value
 
     async def put(self, name: str, value: bytes, ttl_s: float) -> None:
         """Keeps a value for a time."""
-        await self._do(lambda: self._client.set(self._key("cache", name), value, px=_ms(ttl_s)))
+        await self._do(lambda: self._client.set(self.key("cache", name), value, px=_ms(ttl_s)))
 
     async def forget(self, name: str) -> None:
         """Drops a value."""
-        await self._do(lambda: self._client.delete(self._key("cache", name)))
+        await self._do(lambda: self._client.delete(self.key("cache", name)))
 
     @asynccontextmanager
     async def once(self, name: str, wait_s: float) -> AsyncIterator[None]:
         """Alone among all processes; after `wait_s` not alone. A process that dies holds it no longer
         than its lease. Raises Away before anything was done, never at its end.
         """
-        key, token = self._key("once", name), secrets.token_hex(8)
+        key, token = self.key("once", name), secrets.token_hex(8)
         until = asyncio.get_running_loop().time() + wait_s
         while not (held := await self._claim(key, token, LEASE_S)):
             if asyncio.get_running_loop().time() >= until:
@@ -152,6 +152,35 @@ class Redis:
                     del self._held[key]
                 with suppress(Away):  # its lease ends
                     await self._do(lambda: self._release(keys=[key], args=[token]))
+
+    async def lease(self, name: str, token: str) -> str | None:
+        """Has a name, renewed until `release` or the end of this process; None: it is ours, else whose."""
+        key = self.key("lease", name)
+        if await self._claim(key, token, LEASE_S):
+            self._held[key] = token
+            return None
+        whose = await self._do(lambda: self._client.get(key))
+        return whose.decode() if isinstance(whose, bytes) else ""
+
+    async def release(self, name: str, token: str) -> None:
+        """Gives a name back that is ours."""
+        key = self.key("lease", name)
+        if self._held.get(key) == token:
+            del self._held[key]
+        await self._do(lambda: self._release(keys=[key], args=[token]))
+
+    async def ask(self, *command: str | bytes | int) -> Any:
+        """What a command answers."""
+        return await self._do(lambda: self._client.execute_command(*command))  # type: ignore[no-untyped-call]
+
+    def script(self, text: str) -> "Callable[[Sequence[str], Sequence[str | bytes | int]], Awaitable[Any]]":
+        """A script, to be run with keys and arguments."""
+        known = self._client.register_script(text)
+        return lambda keys, args: self._do(lambda: known(keys=keys, args=args))
+
+    def key(self, kind: str, name: str) -> str:
+        """Where something of a kind is."""
+        return f"{self._prefix}:{kind}:{name}"
 
     async def _claim(self, key: str, token: str, keep_s: float) -> bool:
         """Whether the key is ours; also where the answer to a first try was lost."""
@@ -173,7 +202,7 @@ class Redis:
         """Does what requests do: a server that answers and may not be written to is away."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._take(keys=[self._key("limit", "look")], args=[1, 1])
+                await self._take(keys=[self.key("limit", "look")], args=[1, 1])
                 for key, token in tuple(self._held.items()):
                     await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
         except Exception as failure:
@@ -189,9 +218,6 @@ class Redis:
             self._told = True
             reason = str(failure) or type(failure).__name__
             log.warning("redis is away, limits and caches are this process's own", reason=reason)
-
-    def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}:{kind}:{name}"
 
 
 def of(settings: Settings) -> Redis | None:

@@ -7,13 +7,17 @@ from datetime import datetime
 import msgspec
 
 from gateway.errors import Busy, Cancelled, Forbidden, Interrupted, NotFound, StoreUnavailable
+from gateway.speech.mirror import Mirror
 from gateway.speech.transcripts import Options, Origin, Transcript, Transcripts
 from gateway.store.jobs import ENDED, Job, Jobs
 from gateway.store.stored import Provenance
 from gateway.store.tables import ANYONE
 from gateway.store.transcripts import Transcripts as Archive
 from gateway.store.writer import Writer
+from gateway.transcripts.asking import Ask
+from gateway.transcripts.mirrors import Mirrors
 from gateway.transcripts.scribe import Scribe
+from gateway.transcripts.telling import Telling
 from gateway.transcripts.works import Works
 from gateway.wire.events import Failed, Logged
 
@@ -29,10 +33,14 @@ class Library:
         jobs: Jobs,
         scribe: Scribe,
         works: Works,
+        mirrors: Mirrors | None = None,
+        telling: Telling | None = None,
         *,
         model: str,
     ) -> None:
         self._transcripts = transcripts
+        self._mirrors = mirrors
+        self._telling = telling
         self._writer = writer
         self._archive = archive
         self._jobs = jobs
@@ -41,10 +49,11 @@ class Library:
         self._model = model
 
     async def read(self, id_: str) -> Transcript:
-        """A transcript by its id: from memory while it is there, else as far as it was written down.
+        """A transcript by its id: from memory while it is there, else from another process where it runs and
+        tells it, else as far as it was written down.
 
-        One that runs in another process, or waits for one, is neither `running` here nor `over`. Raises
-        NotFound, StoreUnavailable.
+        One that runs in another process and is not told, or waits for one, is neither `running` nor `over`.
+        Raises NotFound, StoreUnavailable.
         """
         there = self._transcripts.by_id(id_)
         if there is not None:
@@ -59,7 +68,11 @@ class Library:
             return told
         try:
             stored, log = await self._archive.whole(id_)
-        except NotFound:
+        except (NotFound, StoreUnavailable) as failure:
+            if self._mirrors is not None and (mirror := await self._mirrors.find(id_)) is not None:
+                return mirror
+            if isinstance(failure, StoreUnavailable):
+                raise
             job = await self._jobs.of(id_)
             if job is None:
                 raise
@@ -96,7 +109,10 @@ class Library:
     async def rename(self, id_: str, title: str | None) -> Transcript:
         """Gives a transcript another title. Raises what `read` does."""
         transcript = await self.read(id_)
-        if not transcript.running:
+        if isinstance(transcript, Mirror) and transcript.running:
+            assert self._mirrors is not None
+            await self._mirrors.ask(transcript, Ask("rename", id_, title=title))
+        elif not transcript.running:
             try:
                 await self._writer.rename(id_, title)
             except NotFound:  # its row is gone or never came, memory is not
@@ -109,7 +125,17 @@ class Library:
         """Removes a transcript wherever it is, cancelled if it runs; where others have it too, only from
         the owner. Raises Forbidden, and what `read` does.
         """
-        acting = await self._leaving(id_, owner)
+        found = await self.read(id_)
+        if isinstance(found, Mirror) and found.running:
+            assert self._mirrors is not None
+            try:
+                await self._mirrors.ask(found, Ask("delete", id_, owner=owner))
+                return
+            except Busy:
+                job = await self._jobs.of(id_)
+                if job is None or job.waiting:
+                    raise  # else the job is called off, of which it will hear
+        acting = _leaving(found, owner)
         there = self._transcripts.by_id(id_)
         alone = acting is None or there is None or set(there.owners) <= {acting}
         if there is None:
@@ -125,6 +151,8 @@ class Library:
                 raise
         else:
             await self._jobs.forget(id_)
+        if self._telling is not None and alone:
+            await self._telling.forget(id_)
         if there is None:
             return
         if alone:
@@ -132,12 +160,19 @@ class Library:
         elif acting in there.owners:
             there.owners.remove(acting)
 
-    async def _leaving(self, id_: str, owner: str | None) -> str | None:
-        """As whom a transcript is removed. Raises Forbidden."""
-        acting = _having(await self.read(id_), owner)
-        if owner is not None and acting is None:
-            raise Forbidden("Only who asked for a transcript removes it.")
-        return acting
+    async def act(self, transcript: Transcript, ask: Ask) -> bool:
+        """Does what another gateway asks of a transcript that is here. False: it has ended. Raises what doing
+        so does."""
+        match ask.what:
+            case "hand_out":
+                await transcript.hand_out()
+            case "cancel":
+                return await self._works.cancel(transcript)
+            case "rename":
+                await self.rename(ask.id, ask.title)
+            case "delete":
+                await self.delete(ask.id, owner=ask.owner)
+        return True
 
     async def heard_before(self, post_id: str, options: Options, *, owner: str) -> Transcript | None:
         """The whole transcript of what was heard in a post, if it is known; `owner` has it from now on."""
@@ -162,6 +197,14 @@ class Library:
         there = self._transcripts.by_id(id_)
         if there is not None and there.ending:
             self._transcripts.remove(there)
+
+
+def _leaving(transcript: Transcript, owner: str | None) -> str | None:
+    """As whom a transcript is removed. Raises Forbidden."""
+    acting = _having(transcript, owner)
+    if owner is not None and acting is None:
+        raise Forbidden("Only who asked for a transcript removes it.")
+    return acting
 
 
 def _having(transcript: Transcript, owner: str | None) -> str | None:

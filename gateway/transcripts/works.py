@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.errors import Busy
 from gateway.media.uploads import Uploads
+from gateway.speech.mirror import Mirror
 from gateway.speech.transcripts import Transcript
 from gateway.store.jobs import ENDED, Jobs
 from gateway.store.withdrawal import Withdrawal
@@ -48,6 +49,11 @@ class Works:
     async def cancel(self, transcript: Transcript) -> bool:
         """Ends the work on a transcript, here or wherever it is to be done, and waits for what is settled
         then. False: it came to its end. Raises Busy where it cannot be reached, StoreUnavailable."""
+        if isinstance(transcript, Mirror) and transcript.running:
+            try:
+                return await transcript.cancel()
+            except Busy:  # a job can be called off all the same
+                return await self.call_off(transcript.id)
         if transcript.running:
             cancelled = await transcript.cancel()
             if (settling := self._running.get(transcript.id)) is not None:

@@ -1,6 +1,7 @@
 """The table of routes. Start reading here: each handler tells its request from start to end."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 from aiohttp import web
@@ -16,12 +17,13 @@ from gateway.web.dialects.analyzer.extraction import EXTRACTIONS, Extractions
 from gateway.web.dialects.openai import OPENAI
 from gateway.web.dialects.ttsave import TTSAVE
 from gateway.web.dialects.tttranscribe import TTTRANSCRIBE
-from gateway.web.keys import GATEWAY
+from gateway.web.keys import GATEWAY, SIBLINGS
 from gateway.web.manual import MANUAL, Manual
 from gateway.web.media import media
-from gateway.web.metrics import metrics
+from gateway.web.metrics import metrics, snapshot
 from gateway.web.middleware import NATIVE, OPEN, Dialect, Requests, edge, remember_head
 from gateway.web.page import PAGE, Page
+from gateway.web.siblings import Siblings
 from gateway.web.transcribe import transcribe
 from gateway.wiring import Gateway
 
@@ -100,8 +102,8 @@ _BRANCHES = {  # the longest counts
 }  # fmt: skip
 
 
-def application(gateway: Gateway) -> web.Application:
-    """The web application around a running gateway."""
+def application(gateway: Gateway, fleet: Path | None = None) -> web.Application:
+    """The web application around a running gateway, which may be one of a fleet that has a folder."""
     entrances: dict[object, Entrance] = {}
     app = web.Application(
         middlewares=[edge(_owner), gate(lambda request: entrances.get(request.match_info.route))],
@@ -111,6 +113,8 @@ def application(gateway: Gateway) -> web.Application:
     app[OPEN] = Requests()
     app[PLACES] = Places()
     app[EXTRACTIONS] = Extractions(gateway)
+    if fleet is not None:
+        app[SIBLINGS] = Siblings(fleet, lambda: snapshot(gateway, app[OPEN]))
     app[MANUAL] = Manual(ROUTES)  # what is told of each route is beside this: web/openapi/
     app[PAGE] = Page()
     app.on_response_prepare.append(remember_head)

@@ -38,7 +38,9 @@ class Listener:
         *,
         inside_max: int,
         address_inside_max: int,
+        shared: bool = False,  # the port, with others that the kernel gives their part
     ) -> None:
+        self._shared = shared
         self._make = make
         self._background = background
         self._inside_max = inside_max
@@ -55,6 +57,8 @@ class Listener:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             self._sockets.append(sock := socket.socket(family, kind, protocol))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.errors import Forbidden, NotFound, StoreUnavailable
-from gateway.metrics import CONTENT_TYPE, Reading
+from gateway.metrics import CONTENT_TYPE, Reading, Snapshot, text
 from gateway.store.jobs import Counts
 from gateway.web import auth
-from gateway.web.keys import GATEWAY
+from gateway.web.keys import GATEWAY, SIBLINGS
 from gateway.web.middleware import OPEN, Requests
 from gateway.wiring import Gateway
 
@@ -30,9 +30,15 @@ async def metrics(request: web.Request) -> web.Response:
     if not gateway.settings.enable_metrics:
         raise NotFound
     await _require_operator(request)
-    jobs = await _jobs(gateway)
-    body = gateway.metrics.text(readings(gateway, open_, jobs), sending_bytes=open_.sending_bytes)
+    siblings = request.app.get(SIBLINGS)
+    body = text([await snapshot(gateway, open_)] if siblings is None else await siblings.all())
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+
+async def snapshot(gateway: Gateway, open_: Requests) -> Snapshot:
+    """Everything of this process."""
+    jobs = await _jobs(gateway)
+    return gateway.metrics.snapshot(readings(gateway, open_, jobs), sending_bytes=open_.sending_bytes)
 
 
 async def _require_operator(request: web.Request) -> None:

@@ -1,11 +1,14 @@
 """Serves until told to stop, then lets open streams finish within a deadline."""
 
 import asyncio
+import os
 import resource
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -17,6 +20,7 @@ from gateway.web import auth
 from gateway.web.app import application
 from gateway.web.connection import Connection
 from gateway.web.jobs import taking_up
+from gateway.web.keys import SIBLINGS
 from gateway.web.listener import Listener
 from gateway.web.middleware import OPEN
 from gateway.wiring import Gateway
@@ -25,20 +29,31 @@ BREAK_S = 0.5  # for the handlers that are cancelled then
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
-    """Runs the gateway until SIGTERM or SIGINT; SIGHUP renews the extractor processes."""
+async def serve(settings: Settings, fleet: Path | None = None) -> None:
+    """Runs the gateway until SIGTERM or SIGINT; SIGHUP renews the extractor processes.
+
+    In a `fleet` it shares its port and that folder with others, and ends when standard input does.
+    """
     _raise_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # too early to mean anything, and no reason to die
-    async with listening(settings) as (gateway, url):
+    if fleet is not None:
+        loop.add_reader(sys.stdin.fileno(), _orphaned, stop)
+    async with listening(settings, fleet=fleet) as (gateway, url):
         loop.add_signal_handler(signal.SIGHUP, _renew, gateway)
         log.info("listening", url=url)
         await stop.wait()
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         log.info("stopping", streams_may_finish_s=settings.shutdown_s)
+
+
+def _orphaned(stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 def _renew(gateway: Gateway) -> None:
@@ -64,7 +79,7 @@ async def _check(gateway: Gateway) -> None:
 
 @asynccontextmanager
 async def listening(
-    settings: Settings, *, speech: bool = True, jobs: bool = True
+    settings: Settings, *, speech: bool = True, jobs: bool = True, fleet: Path | None = None
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
 
@@ -74,7 +89,7 @@ async def listening(
     for `shutdown_s`, then breaks those that are left. Raises Unprotected.
     """
     async with running(settings, speech=speech) as gateway:
-        app = application(gateway)
+        app = application(gateway, fleet)
         runner = web.AppRunner(
             app,
             handler_cancellation=True,  # a client that leaves ends what nobody else needs
@@ -90,9 +105,13 @@ async def listening(
             gateway.background,
             inside_max=most,
             address_inside_max=settings.address_connections_max or (most + 1) // 2,
+            shared=fleet is not None,
         )
+        siblings = app.get(SIBLINGS)
         try:
             await _check(gateway)
+            if siblings is not None:
+                await siblings.start()
             yield gateway, await listener.start(settings.host, settings.port)
         finally:
             gateway.stopping = True
@@ -102,4 +121,6 @@ async def listening(
                 async with asyncio.timeout(settings.shutdown_s):
                     await app[OPEN].none()
             app[OPEN].break_off()
+            if siblings is not None:
+                await siblings.close()
             await runner.cleanup()

@@ -1,0 +1,235 @@
+"""Gateways before one PostgreSQL and one Redis, and what is left of their promises when one of these dies.
+
+Recovery times are printed: run with -s.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.wire import events
+from gateway.wire.events import End, Info, Segment
+from tests.bench.process import free_port
+from tests.postgres import Cluster, Missing
+from tests.redis import Server
+from tests.web.conftest import Front, started, until
+from tests.web.script import END, INFO, segment
+from tests.web.test_credits import issued, state
+from tests.web.test_replicas import BROKEN, Reader, looked, registered, there
+from tests.web.test_uploads import SOUND
+
+LEASE_S = 2
+SECONDS = 60
+SECRET = "a secret that gateways share"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that the test may stop."""
+    try:
+        cluster = Cluster()
+    except Missing as missing:
+        pytest.skip(str(missing))
+    try:
+        cluster.make()
+        cluster.create("rows")
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def shared(cluster: Cluster, redis_server: Server, redis_prefix: str) -> dict[str, Any]:
+    """The settings that replicas have in common."""
+    return {
+        "database_url": cluster.url("rows"), "redis_url": redis_server.url, "redis_prefix": redis_prefix,
+        "redis_s": 5, "secret": SECRET, "lease_s": LEASE_S,
+    }  # fmt: skip
+
+
+@asynccontextmanager
+async def hearing(folder: Path, data_dir: Path, shared: dict[str, Any]) -> AsyncIterator[Front]:
+    """A replica in this process, once it hears."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "models").symlink_to(data_dir / "models")
+    async with started(folder, **shared, model="base", workers=1) as front:
+        await until(lambda: front.gateway.ready, SECONDS)
+        yield front
+
+
+@asynccontextmanager
+async def replica(
+    folder: Path, data_dir: Path, shared: dict[str, Any], front: Front
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """One in a process of its own, which may be killed, before the same site; once it hears."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "models").symlink_to(data_dir / "models")
+    port = free_port()
+    settings = shared | {
+        "port": port, "data_dir": folder / "data", "workers": 1, "extract_processes": 1, "model": "base",
+        "proxy_url": front.origin.proxy_url, "proxy_ca_file": front.origin.ca_file, "log_level": "error",
+    }  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    env |= {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve", env=env, cwd=folder, stderr=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not await _ready(front.session, url):
+                assert process.returncode is None, "it did not start"
+                await asyncio.sleep(0.1)
+        yield url, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(f"{url}/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+async def line(response: aiohttp.ClientResponse) -> events.Event | None:
+    """The next event that is no progress; None: the end."""
+    while one := await response.content.readline():
+        event = events.parse(one)
+        if not isinstance(event, events.Progress):
+            return event
+    return None
+
+
+async def lines(response: aiohttp.ClientResponse) -> list[events.Event]:
+    found = []
+    while (event := await line(response)) is not None:
+        found.append(event)
+    return found
+
+
+async def test_one_sound_is_recognised_by_one_of_them(
+    tmp_path: Path, data_dir: Path, base_model: Path, shared: dict[str, Any]
+) -> None:
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(hearing(tmp_path / "one", data_dir, shared))
+        way = {"proxy_url": one.origin.proxy_url, "proxy_ca_file": one.origin.ca_file}
+        other = await stack.enter_async_context(hearing(tmp_path / "other", data_dir, shared | way))
+
+        async def words(front: Front) -> list[events.Event]:
+            async with front.post("/transcribe", url=one.origin.url("speech")) as response:
+                assert response.status == 200
+                return await lines(response)
+
+        async with asyncio.timeout(SECONDS):
+            first, second = await asyncio.gather(words(one), words(other))
+        assert isinstance(first[-1], End)
+        assert first[1:-1] == second[1:-1]
+        assert first[-1].text_sha256 == second[-1].text_sha256
+        assert min(one.gateway.pool.windows, other.gateway.pool.windows) == 0
+        assert one.origin.hits["media:speech"] == 1
+
+
+async def test_a_replica_is_killed_mid_stream(
+    tmp_path: Path, data_dir: Path, base_model: Path, shared: dict[str, Any]
+) -> None:
+    """Who follows its transcript by another gateway gets all of it; its own client sees a cut stream."""
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(hearing(tmp_path / "other", data_dir, shared))
+        url, process = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
+        await stack.enter_async_context(asyncio.timeout(SECONDS * 2))
+        other.origin.pace(len(other.origin.parts("speech")[0]) // 12)
+        wish = {"url": other.origin.url("speech")}
+        own = await stack.enter_async_context(other.session.post(f"{url}/transcribe", json=wish))
+        assert isinstance(await line(own), Info)
+        assert isinstance(await line(own), Segment)
+        followed = await stack.enter_async_context(other.post("/transcribe", **wish))
+        found = [await line(followed), await line(followed)]
+        assert isinstance(found[1], Segment)
+        assert not other.gateway.pool.windows
+        process.kill()
+        killed_at = time.monotonic()
+        other.origin.pace(None)
+        with pytest.raises(BROKEN):
+            await lines(own)
+        found.append(await line(followed))
+        print(f"the stream went on {time.monotonic() - killed_at:.1f} s after its replica was killed")
+        found += await lines(followed)
+        *segments, last = found[1:]
+        assert isinstance(last, End)
+        assert [one.id for one in segments if isinstance(one, Segment)] == list(range(last.segments))
+        id_ = own.headers["Transcript-Id"]
+        while (told := (await looked(other, f"/transcripts/{id_}"))[1])["state"] == "running":
+            await asyncio.sleep(0.1)
+        assert told["error"]["code"] == "INTERRUPTED"
+        print(f"its own was told to be over after {time.monotonic() - killed_at:.1f} s")
+        rows = (await other.gateway.archive.page(owner=None, after=None, limit=10)).items
+        assert [row.state for row in rows] == ["COMPLETE"]  # one of the two, and once
+
+
+async def test_a_replica_is_killed_mid_upload(
+    tmp_path: Path, data_dir: Path, base_model: Path, shared: dict[str, Any]
+) -> None:
+    """The code that was to pay for it is back with its lease, and buys at another gateway."""
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(hearing(tmp_path / "other", data_dir, shared))
+        url, process = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
+        await stack.enter_async_context(asyncio.timeout(SECONDS))
+        one = await issued(other)
+        killed_at = 0.0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal killed_at
+            yield SOUND[: len(SOUND) // 2]
+            while await state(other, one) != "held":
+                await asyncio.sleep(0.05)
+            process.kill()
+            killed_at = time.monotonic()
+            await asyncio.sleep(SECONDS)
+
+        headers = {"X-Auth-Code": one.code, "Content-Type": "audio/wav"}
+        with pytest.raises((*BROKEN, aiohttp.ClientError)):
+            await other.session.post(f"{url}/transcripts", data=body(), headers=headers)
+        while await state(other, one) != "active":
+            await asyncio.sleep(0.05)
+        print(f"the code was back {time.monotonic() - killed_at:.1f} s after the replica was killed")
+        async with other.session.post(f"{other.url}/transcripts", data=SOUND, headers=headers) as response:
+            assert response.status == 201, await response.text()
+        assert await state(other, one) == "used"
+
+
+async def test_postgresql_goes_and_comes_back(
+    tmp_path: Path, cluster: Cluster, shared: dict[str, Any]
+) -> None:
+    """What runs goes on, and is followed at the other gateway meanwhile; its row comes when it can."""
+    async with (
+        started(tmp_path / "one", **shared) as one,
+        started(tmp_path / "other", **shared) as other,
+    ):
+        script = registered(one)
+        script.say(INFO, segment(0))
+        await there(other, script, 2)
+        cluster.stop()
+        async with Reader(other, script.path) as reader:
+            script.say(segment(1), END)
+            assert isinstance((await reader.read())[-1], End)
+        cluster.start()
+        back_at = time.monotonic()
+        for front in (one, other):
+            await until(lambda front=front: front.gateway.database_state == "ok", SECONDS)  # type: ignore[misc]
+        print(f"both use the database {time.monotonic() - back_at:.1f} s after it was back")
+        await until(lambda: not len(one.gateway.writer), SECONDS)
+        print(f"the row was written after {time.monotonic() - back_at:.1f} s")
+        assert (await other.gateway.archive.read(script.transcript.id)).state == "COMPLETE"

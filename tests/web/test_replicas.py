@@ -1,0 +1,288 @@
+"""Two gateways before one database and one Redis: what runs in one is read and changed at the other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.errors import SpeechFailed
+from gateway.store.register import Entry
+from gateway.wire import events
+from gateway.wire.events import End, Failed, Progress, Segment
+from gateway.wire.forms import NAMED
+from tests.redis import Server
+from tests.web.conftest import Front, started, until
+from tests.web.script import END, INFO, Script, segment
+from tests.web.test_media import got, links
+from tests.web.test_sharing import site
+
+BROKEN = (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)
+SECRET = "a secret that two gateways share"
+SECONDS = 30
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, own_redis: Server) -> AsyncIterator[tuple[Front, Front]]:
+    """Both, with folders of their own."""
+    shared: dict[str, Any] = {
+        "redis_url": own_redis.url, "redis_s": 5, "secret": SECRET,
+        "database_url": f"sqlite:///{tmp_path / 'both.db'}",
+    }  # fmt: skip
+    async with (
+        started(tmp_path / "one", **shared) as one,
+        started(tmp_path / "other", **shared, **site(one)) as other,
+    ):
+        yield one, other
+
+
+def registered(front: Front) -> Script:
+    """A transcript that is a job, as those are that somebody asks for."""
+    script = Script(front.gateway.transcripts)
+    front.gateway.register.begin(Entry(script.transcript.id, script.transcript.created_at))
+    return script
+
+
+async def looked(front: Front, path: str) -> tuple[int, Any]:
+    async with front.session.get(front.url + path) as response:
+        return response.status, await response.json()
+
+
+async def changed(front: Front, path: str, method: str = "PATCH", **body: Any) -> int:
+    async with front.session.request(method, front.url + path, json=body or None) as response:
+        return response.status
+
+
+async def there(front: Front, script: Script, count: int) -> Any:
+    """Waits until so many events of a transcript are seen from there."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            status, told = await looked(front, script.path)
+            if status == 200 and told["events"] >= count:
+                return told
+            await asyncio.sleep(0.05)
+
+
+class Reader:
+    """Somebody who follows a transcript at a gateway."""
+
+    def __init__(self, front: Front, path: str, after: int = -1) -> None:
+        self._asked = front.session.get(f"{front.url}{path}/events?after={after}")
+        self.events: list[events.Event] = []
+
+    async def __aenter__(self) -> "Reader":
+        self.response = await self._asked.__aenter__()
+        assert self.response.status == 200, await self.response.text()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.response.close()
+
+    async def read(self, count: int | None = None) -> list[events.Event]:
+        """The events until there are so many in all, or until the end."""
+        async with asyncio.timeout(SECONDS):
+            while count is None or len(self.events) < count:
+                one = await self.response.content.readline()
+                if not one:
+                    break
+                event = events.parse(one)
+                if not isinstance(event, Progress):
+                    self.events.append(event)
+        return self.events
+
+
+async def test_what_runs_in_one_is_followed_at_the_other(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    told = await there(other, script, 2)
+    assert (told["state"], told["segments"], told["language"]) == ("running", 1, "en")
+    assert told["standing"] is not None
+    async with Reader(other, script.path) as reader, Reader(other, script.path, after=0) as late:
+        await reader.read(2)
+        script.say(segment(1))
+        await reader.read(3)
+        script.say(segment(2), END)
+        found = await reader.read()
+        assert found == list(script.transcript.events)
+        assert isinstance(found[-1], End)
+        assert await late.read() == found[1:]
+    assert (await looked(other, script.path))[1]["state"] == "complete"
+    await until(lambda: not len(other.gateway.mirrors or ()))
+
+
+@pytest.mark.parametrize("form", ["vtt", "srt", "txt", "json"])
+async def test_files_come_from_any_gateway(pair: tuple[Front, Front], form: str) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    async with other.session.get(f"{other.url}{script.path}.{form}") as response:
+        assert response.status == 200
+        script.say(segment(1), END)
+        body = await response.read()
+    write = NAMED[form].writer()
+    assert body == b"".join(write(event, number) for number, event in enumerate(script.transcript.events))
+
+
+async def test_a_failure_is_told_everywhere(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    async with Reader(other, script.path) as reader:
+        script.say(SpeechFailed())
+        last = (await reader.read())[-1]
+    assert isinstance(last, Failed)
+    assert last.code == "SPEECH_FAILED"
+
+
+async def test_who_follows_at_another_gateway_keeps_it_running(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    async with Reader(one, script.path) as first, Reader(other, script.path) as reader:
+        await first.read(2)
+        await reader.read(2)
+        assert one.gateway.telling is not None
+        await until(lambda: bool(one.gateway.telling and one.gateway.telling._followed))
+        await first.__aexit__()
+        await asyncio.sleep(0.3)
+        script.say(segment(1), END)
+        assert isinstance((await reader.read())[-1], End)
+
+
+async def test_words_that_are_paid_for_are_put_down_before_they_are_read_elsewhere(
+    pair: tuple[Front, Front],
+) -> None:
+    one, other = pair
+    script, handed = registered(one), asyncio.Event()
+
+    async def handing() -> None:
+        handed.set()
+
+    script.transcript.handing = handing
+    script.say(INFO)
+    await there(other, script, 1)
+    assert not handed.is_set()
+    async with Reader(other, script.path) as reader:
+        script.say(segment(0))
+        await reader.read(2)
+        assert handed.is_set()
+        assert script.transcript.read
+
+
+async def test_it_is_cancelled_from_anywhere(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    async with Reader(other, script.path) as reader:
+        await reader.read(2)
+        assert await changed(other, script.path, title="Named elsewhere") == 200
+        assert script.transcript.title == "Named elsewhere"
+        assert await changed(other, script.path, state="cancelled") == 200
+        assert script.transcript.cancelled
+        last = (await reader.read())[-1]
+    assert isinstance(last, Failed)
+    assert last.code == "CANCELLED"
+    assert (await looked(other, script.path))[1]["state"] == "cancelled"
+    assert await changed(other, script.path, state="cancelled") == 409
+
+
+async def test_it_is_removed_from_anywhere(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    assert await changed(other, script.path, "DELETE") == 204
+    assert script.transcript.cancelled
+    assert (await looked(one, script.path))[0] == 404
+    async with asyncio.timeout(
+        SECONDS
+    ):  # the other one learns it from the job's row, which is written behind
+        while (await looked(other, script.path))[0] != 404:
+            await asyncio.sleep(0.05)
+
+
+async def test_redis_may_go_and_come_back_while_it_is_followed(
+    pair: tuple[Front, Front], own_redis: Server
+) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, *(segment(number) for number in range(5)))
+    await there(other, script, 6)
+    async with Reader(other, script.path) as reader:
+        await reader.read(6)
+        own_redis.stop()
+        script.say(segment(5))
+        await script.have(7)  # recognition does not wait
+        own_redis.start()
+        began = asyncio.get_running_loop().time()
+        await reader.read(7)
+        print(f"followed again {asyncio.get_running_loop().time() - began:.2f} s after Redis was back")
+        script.say(segment(6), END)
+        assert await reader.read() == list(script.transcript.events)
+
+
+async def test_who_follows_is_cut_off_while_redis_is_away(
+    pair: tuple[Front, Front], own_redis: Server
+) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    async with Reader(other, script.path) as reader, Reader(one, script.path) as own:
+        await reader.read(2)
+        own_redis.stop()
+        with pytest.raises(BROKEN):
+            await reader.read()
+        async with other.session.get(f"{other.url}{script.path}/events") as response:
+            assert response.status == 503
+        script.say(segment(1), END)
+        assert isinstance((await own.read())[-1], End)
+
+
+async def test_who_follows_a_gateway_that_ends_is_cut_off_at_once(
+    tmp_path: Path, redis_server: Server, redis_prefix: str
+) -> None:
+    shared: dict[str, Any] = {
+        "redis_url": redis_server.url, "redis_s": 5, "redis_prefix": redis_prefix, "shutdown_s": 0,
+        "database_url": f"sqlite:///{tmp_path / 'both.db'}",
+    }  # fmt: skip
+    async with started(tmp_path / "other", **shared) as other:
+        async with started(tmp_path / "one", **shared) as one:
+            script = registered(one)
+            script.say(INFO, segment(0))
+            await there(other, script, 2)
+            reader = await Reader(other, script.path).__aenter__()
+            await reader.read(2)
+        with pytest.raises(BROKEN):
+            await reader.read()
+        told = (await looked(other, script.path))[1]
+        assert (told["state"], told["error"]["code"]) == ("failed", "INTERRUPTED")
+
+
+async def test_links_are_good_at_any_gateway(pair: tuple[Front, Front]) -> None:
+    """The other one has nothing of the part: it finds the post again, by Redis, and reads the media."""
+    one, other = pair
+    (link,) = await links(one, "video")
+    data = one.origin.parts("video")[0]
+    assert (await got(other, link))[2] == data
+    assert (await got(other, link, "100-199"))[::2] == (206, data[100:200])
+    assert one.origin.hits["page:7400000000000000001"] == 1
+    assert one.origin.hits["media:video"] == 2
+
+
+async def test_without_redis_nothing_is_told(tmp_path: Path) -> None:
+    async with started(tmp_path) as front:
+        assert front.gateway.telling is None
+        assert front.gateway.mirrors is None
+        script = Script(front.gateway.transcripts)
+        script.say(INFO, segment(0), END)
+        async with aclosing(script.transcript.follow()) as log:
+            assert len([event async for _, event in log if isinstance(event, Segment)]) == 1
