@@ -5,7 +5,7 @@ export type Media =
   Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export interface Options {
-  /** Sent as `X-API-Key`, to this gateway only. */
+  /** Sent as `X-API-Key`, to this gateway only. With letters that no header can hold, a TypeError. */
   key?: string;
   /** With `key`, what `sign` signs with. Never in a page: who has the page has it. */
   secret?: string;
@@ -329,7 +329,7 @@ export class ClipwireError extends Error {}
 export class Unreachable extends ClipwireError {}
 /** The stream ended before its own end; what came before it is right, but not all. */
 export class Cut extends ClipwireError {}
-/** The answer is not in the format; probably this is not a clipwire gateway. */
+/** The answer is not in the format, or far too long; probably this is not a clipwire gateway. */
 export class Malformed extends ClipwireError {}
 /** The gateway said no. What it does not tell is null; `status` is 0 where a browser hides it. */
 export class GatewayError extends ClipwireError {

@@ -8,9 +8,12 @@
 
 const HEAD_BYTES_MAX = 8192; // a part's head is five short lines; more is an attack
 const LINE_BYTES_MAX = 1 << 20; // a segment with its words is some kilobytes
+const JSON_BYTES_MAX = 16 << 20; // a page of hits, or the text of a day
+const FILE_BYTES_MAX = 64 << 20; // a transcript with all its words is some megabytes
 const REFUSAL_BYTES_MAX = 65_536;
 const OVERLAP_BYTES = 4096; // asked for again behind a cut, and compared
 const LINES = "application/x-ndjson";
+const HEADER = /^[\t\x20-\x7e\x80-\xff]*$/; // `fetch` sends no more, and tells what it refuses
 const PATH = /^\/[\w.~%-][^\s\\]*$/; // behind any address it stays there: `//elsewhere` would not
 const PASSING = new Set([408, 429, 500, 502, 503, 504]); // refusals that another try may not meet
 
@@ -34,7 +37,7 @@ export class Cut extends ClipwireError {
   static kind = "Cut";
 }
 
-/** The answer is not in the format; probably this is not a clipwire gateway. */
+/** The answer is not in the format, or far too long; probably this is not a clipwire gateway. */
 export class Malformed extends ClipwireError {
   static kind = "Malformed";
 }
@@ -68,7 +71,7 @@ export class Clipwire {
     const { key, secret, fetch = globalThis.fetch, stallS = 120 } = options;
     const { tries = 3, pauseS = 0.5, waitSMax = 60 } = options;
     this.#url = String(url).replace(/\/+$/, "");
-    this.#key = key;
+    this.#key = sendable("the key", key);
     this.#secret = secret;
     this.#fetch = (...request) => fetch(...request); // a browser's own wants no other `this`
     this.#stallS = stallS;
@@ -152,7 +155,7 @@ export class Clipwire {
   async file(id, form = "txt", { signal } = {}) {
     const path = `/transcripts/${encodeURIComponent(id)}.${encodeURIComponent(form)}`;
     const answer = await this.#ask("GET", path, { signal, again: true });
-    return answer.text();
+    return answer.text(FILE_BYTES_MAX);
   }
 
   /** Gives a transcript another title; null takes it away. */
@@ -184,8 +187,9 @@ export class Clipwire {
   async submit(source, { code, wait = true, idempotencyKey, signal, type, ...options }) {
     const sent = upload(source, type);
     const path = "/transcripts" + query({ ...options, wait: wait ? undefined : 0 });
-    const headers = { ...sent.headers, "X-Auth-Code": code };
-    if (idempotencyKey !== undefined) headers["Idempotency-Key"] = idempotencyKey;
+    const headers = { ...sent.headers, "X-Auth-Code": sendable("the code", code) };
+    if (idempotencyKey !== undefined)
+      headers["Idempotency-Key"] = sendable("the idempotency key", idempotencyKey);
     return this.#json("POST", path, { ...sent, headers, signal, good: [200, 201, 202] });
   }
 
@@ -367,7 +371,7 @@ export class Clipwire {
 
   async #json(method, path, asked) {
     const answer = await this.#ask(method, path, { again: true, ...asked });
-    const text = await answer.text();
+    const text = await answer.text(JSON_BYTES_MAX);
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -943,11 +947,13 @@ class Answer {
     return null;
   }
 
-  /** The whole body as text, or its first bytes. */
-  async text(bytesMax = Infinity) {
+  /** The whole body as text. Throws Malformed where it is longer than that. */
+  async text(bytesMax) {
     const chunks = [];
-    await this.#take(chunks, bytesMax);
-    return new TextDecoder().decode(joined(chunks));
+    await this.#take(chunks, bytesMax + 1);
+    const body = joined(chunks);
+    if (body.length > bytesMax) throw new Malformed("the answer is too long");
+    return new TextDecoder().decode(body);
   }
 
   /** The first bytes of a short answer; what is missing of a broken one is not asked for. */
@@ -1124,6 +1130,12 @@ function stream(chunks) {
     await chunks.return?.();
   };
   return new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
+}
+
+/** What goes into a header. What cannot is not told: it may be a secret. */
+function sendable(what, value) {
+  if (!HEADER.test(value ?? "")) throw new TypeError(`${what} has letters that no header can hold`);
+  return value;
 }
 
 const streams = (body) => typeof ReadableStream === "function" && body instanceof ReadableStream;

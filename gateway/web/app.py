@@ -92,6 +92,7 @@ ROUTES = (
     Route("GET", "/", page.root),
     Route("GET", "/ui", page.page),
     Route("HEAD", "/ui", page.page),
+    Route("GET", "/ui/", page.slash),
     Route("GET", "/ui/{file}", page.asset),
     Route("HEAD", "/ui/{file}", page.asset),
 )

@@ -51,6 +51,12 @@ async def page(request: web.Request) -> web.Response:
     return await _told(request, _INDEX)
 
 
+async def slash(_: web.Request) -> web.Response:
+    """Leads to the page: what it names is beside that."""
+    # relative, as the page may be mounted below any path
+    return web.Response(status=308, headers={"Location": "../ui"})
+
+
 async def asset(request: web.Request) -> web.Response:
     """A file of the page."""
     return await _told(request, request.match_info["file"])

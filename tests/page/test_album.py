@@ -1,7 +1,9 @@
 """A photo post on the page: an album with its sound, or a film of it."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.page.spoken import CLIPS, speaking, texts, whole
 from tests.page.visit import Visit, visiting
@@ -15,6 +17,11 @@ SHOWN = """() => { const album = document.querySelector("#album").getBoundingCli
   const middle = album.left + album.width / 2;
   return [...document.querySelectorAll("#album .slide")].findIndex((one) => {
     const box = one.getBoundingClientRect(); return box.left <= middle && middle < box.right; }); }"""
+HEARD = """(({buffered, duration}) => buffered.length > 0 &&
+  buffered.end(buffered.length - 1) > duration - 0.5)(document.querySelector("#sound"))"""
+NOTES = """() => { window.told = []; new MutationObserver(() =>
+  window.told.push(document.querySelector("#status").textContent)).observe(
+  document.querySelector("#status"), {childList: true, characterData: true, subtree: true}); }"""
 LOADED = (
     "[...document.querySelectorAll('#album .slide img')].filter((one) => one.naturalWidth === 720).length"
 )
@@ -68,6 +75,59 @@ async def test_the_slideshow_plays_in_its_place(front: Front, browser: Browser) 
             assert await visit["#player"].evaluate("(player) => player.duration") > SOUND_S
             assert await visit["#sound"].evaluate("(sound) => sound.paused")  # not both at once
             await visit.shot("slideshow-1280-light")
+
+
+async def test_a_film_that_failed_is_what_is_tried_again(front: Front, browser: Browser) -> None:
+    async with visiting(browser, front.url, refusals=True) as visit:
+        with speaking(front, "photo3", long_s=SOUND_S) as script:
+            said = whole(script, TEXT, SOUND_S)
+            await visit.ask(front.origin.url("photo3"))
+            await visit.state("complete")
+            await visit.true(HEARD)
+            heard: list[str] = []
+            visit.page.on("request", lambda asked: heard.append(asked.url))
+            await visit.page.context.set_offline(True)
+            await visit["#slideshow"].click()
+            assert await visit.error("Unreachable")
+            await visit.page.context.set_offline(False)
+            await visit["#again"].click()
+            await visit.state("complete")
+            await visit["#player"].wait_for(state="visible")
+            await visit.ready()
+            assert not await visit["#error"].is_visible()
+            assert f"{front.url}/transcribe" not in heard  # nothing was wrong with the words
+            assert await visit.segments(len(said)) == texts(said)
+            await visit["#slideshow"].click()  # and back
+            await visit["#album"].wait_for(state="visible")
+
+
+async def test_a_film_says_nothing_over_what_is_opened_meanwhile(front: Front, browser: Browser) -> None:
+    async with visiting(browser, front.url) as visit:
+        with speaking(front, "photo3", long_s=SOUND_S) as photos, speaking(front, "speech") as script:
+            whole(photos, TEXT, SOUND_S)
+            whole(script)
+            await visit.ask(front.origin.url("photo3"))
+            await visit.state("complete")
+            await visit.true(HEARD)
+            held = asyncio.Event()
+
+            async def hold(route: Route) -> None:
+                """The film's first bytes are long on their way."""
+                if held.is_set():
+                    await route.continue_()
+                else:
+                    held.set()
+
+            await visit.page.route("**/media/**", hold)
+            await visit["#slideshow"].click()
+            async with asyncio.timeout(60):
+                await held.wait()
+            await visit.page.evaluate(NOTES)
+            await visit.ask(front.origin.url("speech"))
+            await visit.state("complete")
+            told = await visit.page.evaluate("window.told")
+            assert told[0] == "Looking for it…"
+            assert "Here is the film." not in told
 
 
 async def test_pictures_without_a_sound_are_an_album_all_the_same(front: Front, browser: Browser) -> None:

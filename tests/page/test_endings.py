@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Route
 
 from tests.origin.cdn import Fault
 from tests.origin.origin import Origin
@@ -66,10 +66,11 @@ async def test_a_key_is_asked_for_and_stays_in_this_tab(tmp_path: Path, browser:
             assert await visit.error("API_KEY_INVALID")
             await visit["#key"].wait_for(state="visible")
             await visit.usable("key")
-            await visit["#key"].fill("a wrong one")
-            await visit["#again"].click()
-            await visit.state("asking", "failed")
-            assert await visit.error("API_KEY_INVALID")
+            for wrong in ("a wrong one", "€uro"):  # no header can hold the last
+                await visit["#key"].fill(wrong)
+                await visit["#again"].click()
+                await visit.state("asking", "failed")
+                assert "does not know this key" in await visit.error("API_KEY_INVALID")
             await visit["#key"].fill(KEY)
             await visit["#key"].press("Enter")
             await visit.state("complete")
@@ -94,6 +95,40 @@ async def test_a_post_that_is_not_to_be_had_says_why(
         assert len(told) > 20
         assert code not in told
         await visit.state("failed")
+
+
+@pytest.mark.parametrize("code", ["ABCD-EFGH", "€€€€-EFGH"])
+async def test_a_code_that_is_not_known_is_asked_for_again(front: Front, browser: Browser, code: str) -> None:
+    async with visiting(browser, front.url, refusals=True) as visit:
+        await visit["#options summary"].click()
+        await visit["#code"].fill(code)
+        clip = {"name": "clip.mp4", "mimeType": "video/mp4", "buffer": front.origin.parts("speech")[0]}
+        await visit["#file"].set_input_files([clip])  # type: ignore[list-item]
+        assert "code is not known" in await visit.error("CODE_UNKNOWN")
+
+
+async def test_an_answer_that_comes_too_late_says_nothing(front: Front, browser: Browser) -> None:
+    late: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        """The first question is stuck in a proxy, which will give it up."""
+        if late:
+            await route.continue_()
+        else:
+            late.append(route)
+
+    async with visiting(browser, front.url, refusals=True) as visit:
+        await visit.page.route("**/transcripts?*", hold)
+        for words in ("the first", "the second"):
+            await visit["#query"].fill(words)
+            await visit["#query"].press("Enter")
+        await visit.true("document.querySelector('#found').textContent.startsWith('Nobody')")
+        async with visit.page.expect_response("**/transcripts?*") as answer:
+            await late[0].fulfill(status=502)
+        await (await answer.value).finished()
+        await visit.page.evaluate("() => new Promise((done) => setTimeout(done, 200))")
+        assert not await visit["#error"].is_visible()
+        assert (await visit["#found"].inner_text()).startswith("Nobody")
 
 
 async def test_what_is_no_link_says_what_is(front: Front, browser: Browser) -> None:

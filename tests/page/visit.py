@@ -170,7 +170,7 @@ class Visit:
     async def said(self) -> str:
         """What the page says of itself."""
         script = """() => [document.documentElement.dataset.state, ...["error", "status", "detected"].map(
-          (id) => `${id}: ${document.getElementById(id).innerText}`)].join("; ")"""
+          (id) => `${id}: ${document.getElementById(id)?.innerText}`)].join("; ")"""
         return str(await self.page.evaluate(script))
 
     async def shot(self, name: str) -> None:

@@ -222,12 +222,12 @@ async def played(chromium: str, film: bytes, folder: Path, *, shares: tuple[floa
 
 
 @asynccontextmanager
-async def browser(chromium: str, url: str, folder: Path, *more: str) -> AsyncIterator[None]:
+async def browser(chromium: str, url: str, folder: Path) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--disable-dev-shm-usage",
-        "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={folder / 'browser'}", *more, url,
+        "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={folder / 'browser'}", url,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

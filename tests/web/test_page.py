@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from gateway.speech.languages import CODES
 from gateway.web.files import ASKED_ANEW
@@ -73,6 +74,16 @@ async def test_only_the_files_of_the_page_are_told(front: Front, name: str) -> N
     writer.close()
     assert head.split()[1] in (b"404", b"400")
     assert json.loads(body)["error"]["code"] in ("NOT_FOUND", "VALIDATION_ERROR")
+
+
+async def test_with_a_slash_it_is_found_too_below_any_path(front: Front) -> None:
+    async with front.session.get(f"{front.url}/ui/", allow_redirects=False) as response:
+        assert response.status == 308
+        for mounted in ("", "/below/here"):
+            at = URL(front.url) / mounted.lstrip("/") / "ui/"
+            assert at.join(URL(response.headers["Location"])).path == f"{mounted}/ui"
+    async with front.session.get(f"{front.url}/ui/") as response:
+        assert await response.read() == (FOLDER / "index.html").read_bytes()
 
 
 # The first page

@@ -165,7 +165,8 @@ def _operation(route: Route, doc: Doc, schemas: "_Schemas") -> dict[str, Any]:
 
 
 def _name(route: Route) -> str:
-    words = re.findall(r"\w+", route.path) or ["root"]
+    path = re.sub(r"(?<=.)/$", "/slash", route.path)  # `/ui/` is another than `/ui`
+    words = re.findall(r"\w+", path) or ["root"]
     return route.method.lower() + "".join(word[0].upper() + word[1:] for word in words)
 
 

@@ -58,6 +58,6 @@ TOLD: dict[str, dict[str, Any]] = {
     "ETag": _text("What names this version; not there before the file is whole, where the site has none."),
     "Cache-Control": _text("Who may keep it, and for how long."),
     "Transcript-Id": _text("The transcript's id.") | {"required": True},
-    "Location": _text("The path of the transcript.") | {"required": True},
+    "Location": _text("The path of the transcript, or of the page.") | {"required": True},
     "Vary": _text("Always `Accept`."),
 }

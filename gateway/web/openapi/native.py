@@ -258,6 +258,7 @@ DOCS = {
     ),
     "GET /ui": _page("The page", _PAGE),
     "HEAD /ui": _page("The head of the page", {}),
+    "GET /ui/": Doc((Answer(308, "It is at `/ui`", headers=("Location",)),)),
     "GET /ui/{file}": _page("The file", _ASSETS, errors.NotFound),
     "HEAD /ui/{file}": _page("The head of the file", {}, errors.NotFound),
 }

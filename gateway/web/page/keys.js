@@ -16,11 +16,11 @@ export class Keys {
   }
 
   get key() {
-    return this.#fields.key.value.trim();
+    return sendable(this.#fields.key.value);
   }
 
   get code() {
-    return this.#fields.code.value.trim();
+    return sendable(this.#fields.code.value);
   }
 
   /** Shows the field that has to be filled in, with what is in it to be written over. */
@@ -35,6 +35,11 @@ export class Keys {
     this.#fields.code.value = "";
     keep("code", "");
   }
+}
+
+/** A text without letters that no key has, so that it can be sent and the server says that it is not known. */
+function sendable(text) {
+  return text.trim().replace(/[^ -~]/g, "?");
 }
 
 function kept(name) {

@@ -8,6 +8,7 @@ const HITS_MAX = 20; // at once; more are a button away
 export class Search {
   #fields;
   #asks;
+  #failed;
   #words = "";
   #next = null;
   #seen = new Set(); // what hits say: the same post may have been heard more than once
@@ -16,14 +17,15 @@ export class Search {
   constructor({ search, query, hits, found, more }, { asks, opens, failed }) {
     this.#fields = { query, hits, found, more };
     this.#asks = asks;
+    this.#failed = failed;
     search.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#words = query.value.trim();
       this.#next = null;
-      if (this.#words) this.#ask().catch(failed);
+      if (this.#words) this.#ask();
       else query.focus();
     });
-    more.addEventListener("click", () => this.#ask().catch(failed));
+    more.addEventListener("click", () => this.#ask());
     hits.addEventListener("click", (event) => {
       const hit = event.target.closest("a.hit");
       if (!hit || event.ctrlKey || event.metaKey || event.shiftKey) return; // those open another tab
@@ -48,8 +50,9 @@ export class Search {
       more.hidden = page.next === null;
       found.textContent = counted(hits.children.length, page.next !== null);
     } catch (failure) {
-      if (turn === this.#turn) found.textContent = "";
-      throw failure;
+      if (turn !== this.#turn) return;
+      found.textContent = "";
+      this.#failed(failure);
     }
   }
 

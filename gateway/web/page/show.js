@@ -17,6 +17,7 @@ export class Show {
   #work = null; // ends what is done for the source
   #whole = false; // its media are all told
   #failed = false;
+  #unfilmed = false; // and it was the film that failed
   #came = false; // something of it is to be seen
 
   /** `page` has the pieces of the page, and `gateway()`. */
@@ -45,6 +46,7 @@ export class Show {
 
   /** Tries again what failed, and goes on where it was. */
   again() {
+    if (this.#unfilmed) return this.#filming();
     return this.open(this.source, { again: true, from: this.#page.clock.time });
   }
 
@@ -72,20 +74,13 @@ export class Show {
       album.aside = false;
       return;
     }
-    const { signal } = this.#work;
-    album.making = true;
-    try {
-      await this.#film(signal);
-    } catch (failure) {
-      if (!signal.aborted) this.fail(failure);
-    } finally {
-      album.making = false;
-    }
+    await this.#filming();
   }
 
   /** Says what went wrong; of several failures of one source, the first. */
-  fail(failure) {
+  fail(failure, { film = false } = {}) {
     if (!(failure instanceof ClipwireError)) console.error(failure);
+    this.#unfilmed = film && (this.#unfilmed || !this.#failed);
     if (this.#failed) return;
     this.#failed = this.source !== null;
     this.#page.trouble.show(failure, { again: this.#failed });
@@ -96,16 +91,18 @@ export class Show {
 
   /** What played does not go on: the server is asked whether it is its fault. */
   async broke(location, begun) {
-    const { gateway, player } = this.#page;
+    const { album, gateway, player } = this.#page;
     const { signal } = this.#work;
+    const film = album.aside;
     const bytes = gateway().media(location, { signal });
     try {
       await bytes.next();
       if (signal.aborted || this.#failed) return;
-      if (begun) this.fail(new Cut("the media ended early"));
+      if (begun) this.fail(new Cut("the media ended early"), { film });
       else player.unplayable();
     } catch (failure) {
-      if (!signal.aborted) this.fail(failure instanceof Unreachable ? new Cut(failure.message) : failure);
+      const cut = failure instanceof Unreachable ? new Cut(failure.message) : failure;
+      if (!signal.aborted) this.fail(cut, { film });
     } finally {
       await bytes.return();
     }
@@ -117,6 +114,7 @@ export class Show {
     this.#work = new AbortController();
     this.#whole = whole;
     this.#failed = false;
+    this.#unfilmed = false;
     this.source = source;
     trouble.clear();
     if (!again) {
@@ -173,6 +171,21 @@ export class Show {
     }
   }
 
+  /** Makes the film; where it had failed, that is forgotten. */
+  async #filming() {
+    const { album } = this.#page;
+    const { signal } = this.#work;
+    if (this.#unfilmed) this.#well();
+    album.making = true;
+    try {
+      await this.#film(signal);
+    } catch (failure) {
+      if (!signal.aborted) this.fail(failure, { film: true });
+    } finally {
+      album.making = false;
+    }
+  }
+
   /** The photos and the sound of a post as one video, which takes the server some seconds. */
   async #film(signal) {
     const { album, clock, gateway, player, saves, standing } = this.#page;
@@ -185,6 +198,7 @@ export class Show {
       album.aside = true;
       saves.film(part);
       await player.video(part.location, clock.time);
+      signal.throwIfAborted();
       standing.say("Here is the film.");
     } finally {
       await download.return();
@@ -235,6 +249,14 @@ export class Show {
     this.#came = true;
     this.#page.root.hidden = false;
     this.#page.screen.look();
+  }
+
+  /** Nothing has failed. */
+  #well() {
+    this.#failed = false;
+    this.#unfilmed = false;
+    this.#page.trouble.clear();
+    state(this.#page.stop.hidden ? "complete" : "playing");
   }
 
   #running(on) {

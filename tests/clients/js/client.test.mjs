@@ -302,6 +302,34 @@ bounded("an answer in another format is malformed", async () => {
   });
 });
 
+bounded("an answer far longer than any of its kind is malformed, and let go", async () => {
+  const MiB = new Uint8Array(1 << 20).fill(32);
+  const long = (count) => stream({ "Content-Type": "application/json" }, Array(count).fill(MiB), silence);
+  for (const [count, use] of [
+    [17, (client) => client.transcript("3f")],
+    [65, (client) => client.file("3f", "json")],
+  ]) {
+    await serving(long(count), async (url, asked, left) => {
+      await assert.rejects(use(new Clipwire(url)), Malformed);
+      await left[0];
+    });
+  }
+  const whole = (count) => stream({}, Array(count).fill(MiB));
+  await serving(whole(64), async (url) => {
+    assert.equal((await new Clipwire(url).file("3f")).length, 64 << 20);
+  });
+});
+
+bounded("what no header can hold is refused, and not told", async () => {
+  for (const secret of ["jskey\nabc", "€uro", "nul\0"]) {
+    const hidden = (failure) => failure instanceof TypeError && !failure.message.includes(secret);
+    assert.throws(() => new Clipwire("", { key: secret }), hidden);
+    const client = new Clipwire("http://127.0.0.1:1", { key: "naïve" });
+    await assert.rejects(client.submit(new Blob(["a"]), { code: secret }), hidden);
+    await assert.rejects(client.submit(new Blob(["a"]), { code: "c", idempotencyKey: secret }), hidden);
+  }
+});
+
 // the caller leaves
 
 bounded("a signal ends whatever is under way, with its reason, and leaves no listener", async () => {
