@@ -60,6 +60,14 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
             raise typer.BadParameter("--server is an address such as http://127.0.0.1:8000")
 
 
+def secret(told: str | None, option: str) -> str | None:
+    """A key or a code as it is sent: one that was read from a file may have the file's last line end."""
+    told = (told or "").strip()
+    if not told.isprintable():
+        raise typer.BadParameter(f"{option} has a line end, or another character that is none of it")
+    return told or None
+
+
 @asynccontextmanager
 async def asked(access: Access, telling: Telling) -> AsyncIterator["Client"]:
     """A client of the gateway. One of our own ends after it. Raises GatewayError where that cannot be."""

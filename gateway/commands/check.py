@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway.check.finding import exit_code
-from gateway.commands import program
+from gateway.commands import asking, program
 
 
 def check(
@@ -24,7 +24,11 @@ def check(
     from gateway.check import report, run
 
     try:
-        work = run.there(server, key, url) if server is not None else run.here(settings, url)
+        work = (
+            run.there(server, asking.secret(key, "--key"), url)
+            if server is not None
+            else run.here(settings, url)
+        )
         address, findings = program.run(work)
     except typer.Exit:
         raise typer.Exit(2) from None

@@ -65,7 +65,7 @@ def download(
 
     The path of each file is printed once the file is whole; on a terminal its bar says so.
     """
-    access = Access(server=server or None, key=key or None, verbose=verbose)
+    access = Access(server=server or None, key=asking.secret(key, "--key"), verbose=verbose)
     wish = Wish(mode=mode, quality=quality, codec=codec, thumbnail=thumbnail)
     ending.end(_downloaded(inputs.words(url), wish, output, access, Telling(quiet=quiet), replace=replace))
 

@@ -10,7 +10,7 @@ from clipwire import Client, ClipwireError, End, Event, Info, Progress, Segment,
 
 from gateway.commands import asking, inputs, plain
 from gateway.commands.asking import Access
-from gateway.commands.out import Out
+from gateway.commands.out import Out, poured
 from gateway.commands.places import Places
 from gateway.commands.telling import Going, Telling
 from gateway.commands.transcribe import Target, Wish
@@ -100,9 +100,10 @@ class Hearing:
 
         async with aclosing(noted()) as seen, aclosing(self._pieces(seen, writing, going)) as pieces:
             head = await anext(pieces, b"")
-            path = target
             if self._target.folder:
                 path = self._places.free(target, f"{await self._name(media, ids)}.{self._target.form}")
+            else:
+                path = target if _open(target) else self._places.beside(target)
 
             async def chunks() -> AsyncGenerator[bytes, None]:
                 yield head
@@ -110,7 +111,10 @@ class Hearing:
                     yield data
 
             async with aclosing(chunks()) as whole:
-                await files.save(whole, path, lambda size: None)
+                if _open(path):
+                    await poured(whole, path)
+                else:
+                    await files.save(whole, path, lambda size: None)
         return path
 
     async def _pieces(
@@ -147,6 +151,12 @@ class Hearing:
             return urlsplit(url or "").path.rsplit("/", 1)[-1] or id_
         except (ClipwireError, ValueError):
             return id_
+
+
+def _open(path: Path) -> bool:
+    """Whether it is to be written into as it is: a device, a FIFO, or one of our own files by its number."""
+    numbered = path.parent in (Path("/dev"), Path("/dev/fd"))  # /dev/stdout may be a plain file
+    return path.exists() and not path.is_dir() and (numbered or not path.is_file())
 
 
 def _standing(progress: Progress) -> str:

@@ -34,7 +34,7 @@ async def here(telling: Telling, *, speech: bool, verbose: bool) -> AsyncIterato
         }
     )  # fmt: skip
     if speech and models.find(own.model, own.data_dir) is None:
-        await pulled(own.model, own)
+        await pulled(own.model, own, quiet=not telling.terminal)
     async with AsyncExitStack() as stack:
         with telling.going("starting") as going:
             running = listening(own, speech=speech, jobs=False)

@@ -22,7 +22,7 @@ def pull(name: str = typer.Argument(help="A model's name, such as base or tiny.e
     typer.echo(program.run(pulled(name, settings)))
 
 
-async def pulled(name: str, settings: "Settings") -> Path:
+async def pulled(name: str, settings: "Settings", *, quiet: bool = False) -> Path:
     """The folder of a model, fetched with bars that tell how far it is. Raises ModelUnavailable."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -30,7 +30,7 @@ async def pulled(name: str, settings: "Settings") -> Path:
     from gateway.speech import models
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as shown:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as shown:
         bars: dict[str, Any] = {}
 
         def progress(step: str, done: int, total: int | None) -> None:

@@ -1,5 +1,6 @@
 """Text of others, as it may be shown to a person. Pure."""
 
+import json
 import unicodedata
 
 # they make letters out of what stands beside them, in Persian, Hindi and among emoji
@@ -14,6 +15,14 @@ def line(text: str) -> str:
 def lines(text: str) -> str:
     """The same for text of several lines."""
     return "".join("\n" if character == "\n" else _shown(character) for character in text)
+
+
+def document(text: str) -> str:
+    """JSON that means the same, with escapes in the place of what a terminal obeys or does not show."""
+    return "".join(
+        json.dumps(character)[1:-1] if unicodedata.category(character) in ("Cc", "Cf") else character
+        for character in text
+    )
 
 
 def _shown(character: str) -> str:

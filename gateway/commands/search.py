@@ -34,7 +34,7 @@ def search(
     In a pipe a line is the transcript's id, start and end in seconds, its title and the text, with tabs
     between.
     """
-    access = Access(server=server or None, key=key or None, verbose=verbose)
+    access = Access(server=server or None, key=asking.secret(key, "--key"), verbose=verbose)
     ending.end(_found(" ".join(words), limit, access, Telling(quiet=quiet), as_json=as_json))
 
 
@@ -79,7 +79,7 @@ class Hits:
 
     def line(self, hit: "Hit") -> str:
         if self._as_json:
-            return msgspec.json.encode(hit).decode() + "\n"
+            return plain.document(msgspec.json.encode(hit).decode()) + "\n"
         if not self._out.terminal:
             times = (f"{hit.start:.3f}", f"{hit.end:.3f}")
             return "\t".join(map(plain.line, (hit.id, *times, hit.title or "", hit.text))) + "\n"

@@ -75,7 +75,9 @@ class Telling:
         if self._console is None:
             yield Going(None)
             return
-        with self._console.status(text) as status:
+        from rich.text import Text
+
+        with self._console.status(Text(text)) as status:
             yield Going(status)
 
     def _line(self, text: str, style: str) -> None:
@@ -99,7 +101,9 @@ class Going:
 
     def tell(self, text: str) -> None:
         if self._status is not None:
-            self._status.update(text)
+            from rich.text import Text
+
+            self._status.update(Text(text))
 
     @contextmanager
     def aside(self) -> Iterator[None]:

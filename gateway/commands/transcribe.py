@@ -1,7 +1,7 @@
 """The words of posts and files, while they are recognised."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 import typer
@@ -46,8 +46,14 @@ def transcribe(
         ),
     ],
     form: Annotated[
-        Format, typer.Option("--format", "-f", case_sensitive=False, help="Text is a line a segment.")
-    ] = "txt",
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            case_sensitive=False,
+            help="Else as the ending of --output says, or txt: a line a segment.",
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -86,12 +92,12 @@ def transcribe(
 ) -> None:
     """Write down what is said in posts and files, each segment as soon as it is recognised."""
     access = Access(
-        server=server or None, key=key or None, verbose=verbose, speech=source != "captions"
+        server=server or None, key=asking.secret(key, "--key"), verbose=verbose, speech=source != "captions"
     )  # fmt: skip
     given = inputs.words(what)
     wish = Wish(
         language=language, task=task, words=words, source=source, prompt=prompt, hotwords=hotwords,
-        code=code or None,
+        code=asking.secret(code, "--code"),
     )  # fmt: skip
     target = _target(output, form, several=len(given) > 1, replace=replace)
     if wish.code is not None:
@@ -105,12 +111,14 @@ async def _heard(given: list[str], wish: Wish, target: Target, access: Access, t
     return await heard(given, wish, target, access, telling)
 
 
-def _target(output: str | None, form: Format, *, several: bool, replace: bool) -> Target:
+def _target(output: str | None, form: Format | None, *, several: bool, replace: bool) -> Target:
     if output is None and several and form in ("srt", "vtt"):
         raise typer.BadParameter(f"several inputs are several {form} files: name a folder by --output")
     path = Path(output) if output is not None else None
     folder = path is not None and (several or path.is_dir() or str(output).endswith("/"))
-    return Target(form=form, path=path, folder=folder, replace=replace)
+    ending = path.suffix[1:].lower() if path is not None and not folder else ""
+    known: dict[str, Format] = {one: one for one in get_args(Format)}
+    return Target(form=form or known.get(ending, "txt"), path=path, folder=folder, replace=replace)
 
 
 def _payable(wish: Wish, access: Access, given: list[str]) -> None:

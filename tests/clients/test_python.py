@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from clipwire import (
     Answer,
+    BlockingClient,
     Client,
     ClipwireError,
     Cut,
@@ -147,6 +148,33 @@ async def test_the_habits_of_a_given_session_do_not_change_errors() -> None:
 async def test_a_client_that_is_not_open_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await Client("http://127.0.0.1:1").ping()
+
+
+@pytest.mark.parametrize("key", ["secret\nabc", "secret\r", "secret\0", "secret\ud800"])
+def test_a_key_that_no_header_can_have_is_misuse_and_not_told(key: str) -> None:
+    for kind in (Client, BlockingClient):
+        with pytest.raises(ValueError, match="key") as caught:
+            kind("http://127.0.0.1:1", key=key)
+        assert "secret" not in str(caught.value)
+
+
+async def test_who_is_not_reached_is_told_without_a_password(unused_tcp_port: int) -> None:
+    async def told(url: str, **more: Any) -> str:
+        async with Client(url, **more) as client:
+            with pytest.raises(Unreachable) as caught:
+                await client.ping()
+        return str(caught.value)
+
+    there = f"127.0.0.1:{unused_tcp_port}"
+    assert await told(f"http://me:hunter2@{there}/below/") == f"http://{there}/below: refused"
+    assert "ssl" not in await told(f"http://localhost:{unused_tcp_port}")
+    assert await told("http://me:hunter2@no-such.invalid") == "http://no-such.invalid: the host is not found"
+    assert await told("http://me:hunter2@[") == "http://[: that is no address"
+    async with gateway(silence) as url:
+        open_ = url.replace("//", "//me:hunter2@")
+        assert await told(open_, stall_s=0.05) == f"{url.rstrip('/')}: timed out"
+        safe = open_.replace("http:", "https:")
+        assert (await told(safe)).startswith(f"https:{url.rstrip('/')[5:]}: no safe connection: ")
 
 
 # bad endings

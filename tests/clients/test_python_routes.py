@@ -1,6 +1,7 @@
 """The Python client's other routes, against a real gateway; what it sends again; what it signs."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,8 @@ from clipwire import (
     signed,
 )
 from clipwire.client import ABOUT
+from clipwire.connection import JSON_BYTES_MAX
+from clipwire.transcripts import FILE_BYTES_MAX
 
 from tests.web.conftest import Front, started, until
 
@@ -192,6 +195,30 @@ async def test_a_short_answer_that_is_another_is_malformed() -> None:
     async with gateway(answer) as url, Client(url) as client:
         with pytest.raises(Malformed):
             await client.transcripts.get("3f")
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_answer_that_is_longer_than_any_is_malformed(encoding: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        json = b'{"status": "ok", "more": "' + b"x" * JSON_BYTES_MAX + b'"}'
+        body = b"x" * (FILE_BYTES_MAX + 1) if request.path.startswith("/transcripts") else json
+        body = gzip.compress(body, 1) if encoding == "gzip" else body
+        return web.Response(body=body, headers={"Content-Encoding": encoding})
+
+    async with gateway(answer) as url, Client(url) as client:
+        for asked in (client.live(), client.about("version"), client.transcripts.file("3f")):
+            with pytest.raises(Malformed, match="longer"):
+                await asked
+
+
+async def test_what_is_no_text_and_tells_no_status_is_malformed() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"\xff") if "transcripts" in request.path else web.json_response({})
+
+    async with gateway(answer) as url, Client(url) as client:
+        for asked in (client.live(), client.transcripts.file("3f")):
+            with pytest.raises(Malformed):
+                await asked
 
 
 async def test_a_short_answer_that_is_cut_says_so() -> None:

@@ -94,6 +94,23 @@ async def test_a_file_that_is_there_is_left_alone_unless_it_is_to_be_replaced(tm
     assert (tmp_path / "a.mp4").read_text() == "new"
 
 
+async def test_a_file_whose_numbered_name_is_too_long_is_left_alone_too(tmp_path: Path) -> None:
+    name, other = "a" * 196 + ".mp4", "a" * 194 + "-2.mp4"
+    (tmp_path / name).write_text("mine")
+    async with gateway(post((name, b"new"))) as url:
+        assert await run(tmp_path, "download", ADDRESS, "--server", url) == (0, f"{other}\n", "")
+    assert (tmp_path / name).read_text() == "mine"
+    assert (tmp_path / other).read_text() == "new"
+
+
+async def test_an_address_is_no_markup(tmp_path: Path) -> None:
+    async with gateway(post(("a.mp4", b"x"))) as url:
+        asked = f"look [/b] {ADDRESS}"
+        code, said = await on_terminal(tmp_path, "download", asked, "--server", url)
+    assert code == 0
+    assert "look [/b]" in said
+
+
 async def test_names_and_titles_from_the_wire_are_hostile(tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     names = ("../../up.mp4", "/tmp/up.mp4", ".bashrc", "a\x1b[2Jb.mp4", "CON")
@@ -203,12 +220,27 @@ async def test_a_wrong_key_is_told_and_never_shown(start: Start, tmp_path: Path)
     assert (code, out) == (0, f"{VIDEO}\n")
 
 
-async def test_nobody_there_is_told(tmp_path: Path, unused_tcp_port: int) -> None:
-    server = f"http://127.0.0.1:{unused_tcp_port}"
-    code, out, error = await run(tmp_path, "download", ADDRESS, "--server", server)
+async def test_a_key_may_have_a_line_end_after_it_and_none_within(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("X-API-Key"))
+        return await post(("a.mp4", b"x"))(request)
+
+    async with gateway(answer) as url:
+        called = ("download", ADDRESS, "--server", url)
+        assert await run(tmp_path, *called, CLIPWIRE_KEY="a-key\n") == (0, "a.mp4\n", "")
+        code, out, error = await run(tmp_path, *called, CLIPWIRE_KEY="a-key\nabc")
+    assert (code, out, asked) == (2, "", ["a-key"])
+    assert "a-key" not in error
+    assert "--key has a line end" in error
+
+
+async def test_nobody_there_is_told_without_the_password(tmp_path: Path, unused_tcp_port: int) -> None:
+    server = f"127.0.0.1:{unused_tcp_port}"
+    code, out, error = await run(tmp_path, "download", ADDRESS, "--server", f"http://me:hunter2@{server}/")
     assert (code, out) == (1, "")
-    assert error.startswith(f"{ADDRESS}: No gateway answers: {server}")
-    assert error.endswith(" (UNREACHABLE)\n")
+    assert error == f"{ADDRESS}: No gateway answers: http://{server}: refused (UNREACHABLE)\n"
 
 
 async def test_a_reader_that_leaves_ends_it(tmp_path: Path) -> None:

@@ -43,6 +43,19 @@ async def test_a_pipe_gets_a_line_a_hit_of_all_pages(tmp_path: Path) -> None:
         assert [json.loads(line) for line in out.splitlines()] == [hit(number) for number in range(5)]
 
 
+async def test_json_steers_no_terminal(tmp_path: Path) -> None:
+    text = "a\x9b2Jb\u202ec \U000e0041 \x1b[2J"
+
+    async def hostile(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"hits": [hit(0) | {"text": text}], "next": None})
+
+    async with gateway(hostile) as url:
+        code, said = await on_terminal(tmp_path, "search", "a", "--json", "--server", url)
+    assert code == 0
+    assert said.strip().isprintable()
+    assert json.loads(said) == hit(0) | {"text": text}
+
+
 async def test_a_terminal_gets_hits_below_their_titles(tmp_path: Path) -> None:
     async with gateway(answer) as url:
         code, said = await on_terminal(tmp_path, "search", "kite", "--server", url)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -157,6 +158,91 @@ async def test_one_that_fails_stops_no_other_and_files_are_called_as_what_was_he
     assert (tmp_path / "talk-3.srt").read_text().startswith("1\n00:00:00,000 --> 00:00:03,500\nOne.\n")
 
 
+async def test_a_file_that_is_there_is_left_alone_unless_it_is_to_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "talk.mp4").write_bytes(b"media")
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "alias.mp4").symlink_to("talk.mp4")
+    async with gateway(words(*WHOLE)) as url:
+        asked = ("transcribe", "talk.mp4", "--server", url, "-o")
+        assert await run(tmp_path, *asked, "mine.txt") == (0, "mine-2.txt\n", "")
+        assert (tmp_path / "mine.txt").read_text() == "mine"
+        assert await run(tmp_path, *asked, "mine.txt", "--replace") == (0, "mine.txt\n", "")
+        assert (tmp_path / "mine.txt").read_text() == "One.\nTwo <b>.\n"
+        assert await run(tmp_path, *asked, "talk.mp4") == (0, "talk-2.mp4\n", "")
+        assert await run(tmp_path, *asked, "talk.mp4", "--replace") == (0, "talk-2.mp4\n", "")
+        assert await run(tmp_path, *asked, "alias.mp4", "--replace") == (0, "alias-2.mp4\n", "")
+    assert (tmp_path / "talk.mp4").read_bytes() == b"media"
+    assert (tmp_path / "alias.mp4").is_symlink()
+
+
+async def test_what_is_no_plain_file_is_written_into(tmp_path: Path) -> None:
+    fifo, nothing = tmp_path / "fifo", tmp_path / "nothing"
+    os.mkfifo(fifo)
+    nothing.symlink_to(os.devnull)
+    async with gateway(words(*WHOLE)) as url:
+        asked = ("transcribe", ADDRESS, "--server", url, "-o")
+        assert await run(tmp_path, *asked, "nothing") == (0, "nothing\n", "")
+        assert nothing.is_symlink()
+        process = await begun(tmp_path, *asked, "fifo")
+        async with asyncio.timeout(60):
+            assert await asyncio.to_thread(fifo.read_bytes) == b"One.\nTwo <b>.\n"
+        assert await ended(process) == (0, "fifo\n", "")
+        assert fifo.is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"fifo", "nothing"}
+
+
+async def test_what_is_in_the_file_behind_the_output_stays(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("before\n")
+    async with gateway(words(*WHOLE)) as url:
+        with kept.open("ab") as out:
+            asked = ("transcribe", ADDRESS, "--server", url, "-o", "/dev/stdout")
+            process = await begun(tmp_path, *asked, stdout=out.fileno())
+            assert await ended(process) == (0, "", "")
+    assert kept.read_text() == "before\nOne.\nTwo <b>.\n/dev/stdout\n"
+
+
+async def test_a_fifo_that_nobody_reads_keeps_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    asked = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        return await words(*WHOLE)(request)
+
+    async with gateway(answer) as url:
+        process = await begun(tmp_path, "transcribe", ADDRESS, "--server", url, "-o", "fifo")
+        await asyncio.wait_for(asked.wait(), 60)
+        process.send_signal(signal.SIGTERM)
+        assert await ended(process) == (143, "", "")
+
+
+async def test_the_ending_of_the_file_names_the_form(tmp_path: Path) -> None:
+    async with gateway(words(*WHOLE)) as url:
+        asked = ("transcribe", ADDRESS, "--server", url, "-o")
+        for name in ("a.VTT", "a.srt", "a.json", "a.doc"):
+            assert await run(tmp_path, *asked, name) == (0, f"{name}\n", "")
+        assert await run(tmp_path, *asked, "b.srt", "-f", "txt") == (0, "b.srt\n", "")
+    assert (tmp_path / "a.VTT").read_text().startswith("WEBVTT\n")
+    assert (tmp_path / "a.srt").read_text().startswith("1\n00:00:00,000 --> ")
+    assert json.loads((tmp_path / "a.json").read_text())["text"]
+    assert (tmp_path / "a.doc").read_text() == (tmp_path / "b.srt").read_text() == "One.\nTwo <b>.\n"
+
+
+async def test_a_model_that_is_fetched_is_told_on_a_terminal_only(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    (tmp_path / "talk.mp3").write_bytes(b"media")
+    hub = f"http://127.0.0.1:{unused_tcp_port}"
+    for quiet in ([], ["--quiet"]):
+        code, out, error = await run(
+            tmp_path, "transcribe", "talk.mp3", *quiet, GATEWAY_MODEL="tiny.en", HF_ENDPOINT=hub
+        )
+        assert (code, out) == (1, "")
+        assert error.strip()
+        assert len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("handler", "error", "printed"),
     [
@@ -245,6 +331,15 @@ async def test_a_code_pays_for_one_file_and_is_never_shown(tmp_path: Path) -> No
         )
         assert (code, out, error) == (0, "One.\nTwo <b>.\n", "The transcript is abc.\n")
         assert [one[1] for one in asked] == ["7KQ2M-SECRET", None]
+        code, out, _ = await run(
+            tmp_path, "transcribe", "talk.mp3", "--server", url, CLIPWIRE_CODE="7KQ2M-SECRET\n"
+        )
+        assert (code, asked[2][1]) == (0, "7KQ2M-SECRET")
+        code, out, error = await run(
+            tmp_path, "transcribe", "talk.mp3", "--server", url, CLIPWIRE_CODE="7KQ2M\nSECRET"
+        )
+        assert (code, out) == (2, "")
+        assert "SECRET" not in error
         for wrong in (["talk.mp3"], ["talk.mp3", "talk.mp3", "--server", url], [ADDRESS, "--server", url]):
             code, out, error = await run(tmp_path, "transcribe", *wrong, "--code", "7KQ2M-SECRET")
             assert (code, out) == (2, "")

@@ -25,7 +25,7 @@ from .following import Following, checked
 from .jobs import Jobs
 from .parts import Answer, Part
 from .patience import Patience
-from .records import Heard, MediaHead, Plan, Ready, Submitted
+from .records import Heard, Live, MediaHead, Plan, Ready, Submitted
 from .signing import signed
 from .transcripts import Transcripts, path
 
@@ -240,7 +240,7 @@ class Client:
 
     async def live(self) -> bool:
         """Whether the process answers."""
-        return bool((await self.about("live"))["status"] == "ok")
+        return (await self._connection.told("GET", ABOUT["live"], Live, again=False)).status == "ok"
 
     async def ready(self) -> Ready:
         """Whether a transcript would be taken up now, and why not."""

@@ -5,6 +5,10 @@ closes its connection.
 """
 
 import asyncio
+import errno
+import os
+import re
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,6 +22,7 @@ from .errors import Malformed, Unreachable, refused
 from .patience import Patience, passes_s
 
 REFUSAL_BYTES_MAX = 65_536
+JSON_BYTES_MAX = 16 << 20  # a page of hits is some 100 kB
 
 JSON = {"Content-Type": "application/json"}
 
@@ -37,6 +42,8 @@ class Connection:
         stall_s: float,
         patience: Patience,
     ) -> None:
+        if key is not None and not key.isprintable():
+            raise ValueError("the key has a line end, or another character that a header cannot have")
         self.url = url.rstrip("/")
         self.patience = patience
         self._given = session
@@ -166,7 +173,7 @@ class Connection:
         except aiohttp.ClientResponseError as failure:
             raise Malformed(f"the answer is not HTTP: {failure.message}") from failure
         except (aiohttp.ClientError, OSError) as failure:  # OSError: timeouts too
-            raise Unreachable(f"{self.url}: {str(failure) or type(failure).__name__}") from failure
+            raise Unreachable(f"{_shown(self.url)}: {_why(failure)}") from failure
 
 
 def query(fields: Mapping[str, object]) -> str:
@@ -182,11 +189,21 @@ def query(fields: Mapping[str, object]) -> str:
 async def value(response: aiohttp.ClientResponse, kind: type[T]) -> T:
     """A short answer's JSON. Raises Malformed or Unreachable."""
     try:
-        return msgspec.json.decode(await response.read(), type=kind)
+        return msgspec.json.decode(await whole(response, JSON_BYTES_MAX), type=kind)
     except (ValueError, RecursionError) as failure:
         raise Malformed(f"the answer is not what it should be: {failure}") from failure
     except (aiohttp.ClientError, OSError) as failure:
         raise Unreachable(f"the answer broke off: {str(failure) or type(failure).__name__}") from failure
+
+
+async def whole(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """All of an answer. Raises Malformed where it has more bytes; and aiohttp's errors."""
+    data = bytearray()
+    while more := await response.content.readany():  # what was compressed comes in pieces too
+        data += more
+        if len(data) > bytes_max:
+            raise Malformed(f"the answer is longer than {bytes_max} bytes")
+    return bytes(data)
 
 
 async def start(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
@@ -198,3 +215,29 @@ async def start(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     except (aiohttp.ClientError, OSError):
         pass
     return data[:bytes_max]
+
+
+def _shown(url: str) -> str:
+    """The address without a name and a password."""
+    return re.sub(r"//.*@", "//", url, flags=re.S)
+
+
+def _why(failure: Exception) -> str:
+    """Why there is no answer. Some of aiohttp's own texts have the whole address in them."""
+    match failure:
+        case TimeoutError():
+            return "timed out"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host is not found"
+        case aiohttp.InvalidURL():
+            return "that is no address"
+        case aiohttp.ClientSSLError() | ssl.SSLError():  # their numbers are not the system's
+            return f"no safe connection: {failure.__cause__ or type(failure).__name__}"
+        case OSError(errno=errno.ECONNREFUSED):
+            return "refused"
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+        case aiohttp.ClientConnectorError():  # several addresses, each for a reason of its own
+            return "no connection"
+        case _:
+            return str(failure) or type(failure).__name__

@@ -165,6 +165,12 @@ class MediaHead(msgspec.Struct, frozen=True):
     etag: str | None
 
 
+class Live(msgspec.Struct, frozen=True):
+    """Whether the process answers: `status` is ok."""
+
+    status: str
+
+
 class Ready(msgspec.Struct, frozen=True):
     """Whether a transcript would be taken up now: `status` is ok, or not ready; and why."""
 

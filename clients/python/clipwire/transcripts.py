@@ -5,11 +5,13 @@ from urllib.parse import quote
 
 import aiohttp
 
-from .connection import Connection, query
-from .errors import Cut
+from .connection import Connection, query, whole
+from .errors import Cut, Malformed
 from .records import HitPage, Transcript, TranscriptPage
 
 Form = Literal["txt", "srt", "vtt", "json"]
+
+FILE_BYTES_MAX = 64 << 20  # a day of speech, word by word, is about 15 MB
 
 
 class Transcripts:
@@ -27,7 +29,9 @@ class Transcripts:
         url = f"{self._connection.url}{path(transcript)}.{form}"
         async with self._connection.answer("GET", url, {}, again=True) as response:
             try:
-                return (await response.read()).decode()
+                return (await whole(response, FILE_BYTES_MAX)).decode()
+            except UnicodeDecodeError as failure:
+                raise Malformed("the transcript is no UTF-8") from failure
             except (aiohttp.ClientError, OSError) as failure:
                 raise Cut(f"the connection broke: {str(failure) or type(failure).__name__}") from failure
 
