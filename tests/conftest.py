@@ -36,6 +36,7 @@ def pytest_collection_finish() -> None:
     """Takes what is loaded for all tests out of the collector's rounds."""
     gc.collect()
     gc.freeze()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "a library has made this a process of real time"
 
 
 @pytest.hookimpl(wrapper=True)
