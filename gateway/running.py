@@ -13,7 +13,7 @@ from gateway.speech import models
 from gateway.store import schema
 from gateway.wiring import Gateway
 
-LOADING_S = 0.25  # until then the machine is the server's, which is to listen
+LOADING_S = 1.0  # until then the machine is the server's, which is to listen, and the first request's
 SWEEP_S = 30
 JOBS_S = 30 * 24 * 3600  # how long an Idempotency-Key is good
 ORPHANED = timedelta(

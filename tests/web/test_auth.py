@@ -211,7 +211,7 @@ def test_every_route_that_works_asks_who_calls() -> None:
         "/api/transcribe",  # is signed
         "/api/health", "/api/version", "/version", "/queue/status",
         "/health", "/supported-platforms", "/stats",
-        "/openapi.json", "/docs", "/docs/{asset}", "/ui", "/ui/{file}",
+        "/openapi.json", "/docs", "/docs/{asset}", "/ui", "/ui/", "/ui/{file}",
     }  # fmt: skip
     assert {one.path for one in ROUTES if one.scope is None} == known
 

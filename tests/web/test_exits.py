@@ -403,7 +403,7 @@ async def test_a_process_that_died_before_its_turn_is_not_waited_for(start: Star
     await until(lambda: front.origin.hits[page] > 0)
     (old,) = await pids(front)
     renewing = asyncio.ensure_future(front.gateway.extractor.renew())
-    await asyncio.sleep(0)
+    await until(lambda: len(front.gateway.extractor._processes._all) == 2)  # one is to take its place
     os.kill(old, signal.SIGKILL)
     async with asyncio.timeout(20):
         await renewing
