@@ -4,7 +4,7 @@ Always: its readers get every event in order, as those do where it runs; where n
 are cut off by an error, and never by an end.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
@@ -85,20 +85,13 @@ class Mirror(Transcript):
         """Whether more may come of it."""
         return not self.over
 
-    async def follow(self, after: int = -1) -> AsyncGenerator[tuple[int, Logged], None]:
-        """The events from `after` + 1 on. Raises Busy where it is cut off."""
-        async with self.held():
-            number = after + 1
-            while True:
-                grown = self._grown
-                while number < len(self._log):
-                    yield number, self._log[number]
-                    number += 1
-                if self.over:
-                    return
-                if self.broken is not None:
-                    raise self.broken
-                await grown.wait()
+    @property
+    def _runs(self) -> bool:
+        return True
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
 
     def held(self) -> AbstractAsyncContextManager[None]:
         """Keeps the work running, there."""

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -245,12 +245,7 @@ class Transcript:
 
     async def follow(self, after: int = -1) -> AsyncGenerator[tuple[int, Logged], None]:
         """The events from `after` + 1 on, each with its number; ends after End or Failed."""
-        if self._shared is None:
-            assert self.over, "started, or told again"
-            for number in range(after + 1, len(self._log)):
-                yield number, self._log[number]
-            return
-        async with self._shared.joined():
+        async with self.held() if self._runs else nullcontext():
             number = after + 1
             while True:
                 grown = self._grown
@@ -259,7 +254,17 @@ class Transcript:
                     number += 1
                 if self.over:
                     return
+                self._check()
                 await grown.wait()
+
+    @property
+    def _runs(self) -> bool:
+        """Whether there is work to be kept running; a log that was told again is whole."""
+        return self._shared is not None
+
+    def _check(self) -> None:
+        """Raises what keeps more from coming, short of an end."""
+        assert self._runs, "started, or told again"
 
     async def grown(self, count: int, wait_s: float) -> None:
         """Waits for more than so many events, no longer than that, and without keeping the work running."""
