@@ -4,6 +4,7 @@ import typer
 
 from gateway.commands.accounts import accounts
 from gateway.commands.check import check
+from gateway.commands.cluster import cluster
 from gateway.commands.codes import codes
 from gateway.commands.db import db
 from gateway.commands.download import download
@@ -27,6 +28,7 @@ app.command()(search)
 app.command()(serve)
 app.command()(check)
 app.add_typer(model, name="model")
+app.add_typer(cluster, name="cluster")
 app.add_typer(db, name="db")
 app.add_typer(codes, name="codes")
 app.add_typer(keys, name="keys")

@@ -69,3 +69,12 @@ def redis(parts: SplitResult) -> bool:
 def collector(parts: SplitResult) -> bool:
     """Whether it is http://host:port, as of an OTLP collector."""
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+
+
+def cluster(address: str) -> bool:
+    """Whether it is host:port."""
+    try:
+        parts = urlsplit(f"//{address}")
+        return bool(parts.hostname and parts.port) and parts.netloc == address and "@" not in address
+    except ValueError:
+        return False

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import structlog
 
@@ -95,17 +96,23 @@ async def _speech(gateway: Gateway) -> None:
     settings, wait_s = gateway.settings, 5.0
     while True:
         try:
-            folder = models.find(settings.model, settings.data_dir)
-            if folder is None:
-                log.info("fetching the speech model", model=settings.model)
-                folder = await models.pull(settings.model, settings.data_dir, settings.model_hub_s, _quiet)
-            await gateway.pool.start(folder)
-            log.info("speech ready", model=settings.model, workers=settings.worker_count)
+            await gateway.pool.start(await _model(settings))
+            log.info("speech ready", model=settings.model, workers=gateway.pool.workers)
             return
         except Exception as error:
             log.error("no speech model yet", model=settings.model, reason=str(error), again_s=wait_s)
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, 300)
+
+
+async def _model(settings: Settings) -> Path:
+    """The model's folder here; of a cluster each node has its own. Raises ModelUnavailable."""
+    if settings.cluster_address is not None:
+        return Path(settings.model)
+    if (folder := models.find(settings.model, settings.data_dir)) is not None:
+        return folder
+    log.info("fetching the speech model", model=settings.model)
+    return await models.pull(settings.model, settings.data_dir, settings.model_hub_s, _quiet)
 
 
 def _quiet(step: str, done: int, total: int | None) -> None:

@@ -281,6 +281,7 @@ class Settings(BaseSettings):
 
     # speech
     model: str = Field("base", description="Whisper model: a name, or a folder with a CTranslate2 model.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="What the model runs on.")
     compute_type: str = Field("int8", description="CTranslate2 compute type.")
     beam_size: int = Field(5, ge=1, le=16, description="Beam of the decoder.")
     workers: int = Field(0, ge=0, le=256, description="Speech workers; 0 is one per core.")
@@ -304,6 +305,16 @@ class Settings(BaseSettings):
     transcript_bytes_max: int = Field(64 << 20, ge=0, description="Memory for finished transcripts.")
     window_s: float = Field(120, gt=0, description="Deadline of a worker for one batch; then it is replaced.")
     model_hub_s: float = Field(10, gt=0, description="How long the model hub is tried before the wheels.")
+    cluster_address: str | None = Field(
+        None, description="host:port of a Ray cluster that recognises; else workers on this machine do."
+    )
+    cluster_replicas_min: int = Field(1, ge=1, le=4096, description="Workers in the cluster, at least.")
+    cluster_replicas_max: int = Field(
+        16, ge=1, le=4096, description="Workers in the cluster when there is much to do."
+    )
+    cluster_queue_max: int = Field(
+        256, ge=1, description="Windows of one gateway that wait in the cluster; more wait in the gateway."
+    )
 
     # thumbnails
     openai_api_key: SecretStr | None = Field(
@@ -371,6 +382,15 @@ class Settings(BaseSettings):
         if url is not None and find_spec("redis") is None:
             raise ValueError("the package for it is missing: pip install clipwire[redis]")
         return url
+
+    @field_validator("cluster_address")
+    @classmethod
+    def _cluster(cls, address: str | None) -> str | None:
+        if address is not None and not addresses.cluster(address):
+            raise ValueError("the address is not host:port, as of Ray's head")
+        if address is not None and find_spec("ray") is None:
+            raise ValueError("the package for it is missing: pip install clipwire[cluster]")
+        return address
 
     @field_validator("otlp_endpoint")
     @classmethod

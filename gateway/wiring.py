@@ -28,7 +28,8 @@ from gateway.media.upstream import Upstreams
 from gateway.media.webhooks import Webhooks
 from gateway.metrics import Metrics
 from gateway.settings import Settings
-from gateway.speech.pool import LocalPool
+from gateway.speech.cluster import ClusterPool
+from gateway.speech.pool import LocalPool, Pool
 from gateway.speech.transcripts import Transcript, Transcripts
 from gateway.store import database, redis
 from gateway.store.accounts import Accounts, Quota
@@ -128,7 +129,8 @@ class Gateway:
         self.archive = Archive(self.database)
         self.search = Search(self.database)
         self.writer = Writer(self.database, self.archive)
-        self.pool = LocalPool(settings, tracing=self.tracing)
+        of_cluster = settings.cluster_address is not None
+        self.pool: Pool = (ClusterPool if of_cluster else LocalPool)(settings, tracing=self.tracing)
         self.codes = Codes(self.database)
         self.holds = Holds(self.database, lease_s=settings.lease_s)
         process = self.spools.name

@@ -44,6 +44,7 @@ KNOWN_BY = {
     "sqlite3": ("gateway/store/sqlite.py",),
     "asyncpg": ("gateway/store/postgresql.py",),
     "redis": ("gateway/store/redis.py",),
+    "ray": ("gateway/speech/nodes/",),
 }
 
 

@@ -33,7 +33,7 @@ async def here(telling: Telling, *, speech: bool, verbose: bool) -> AsyncIterato
             "host": "127.0.0.1", "port": 0, "admin_key": key, "shutdown_s": STREAMS_S, "canary_url": None,
         }
     )  # fmt: skip
-    if speech and models.find(own.model, own.data_dir) is None:
+    if speech and own.cluster_address is None and models.find(own.model, own.data_dir) is None:
         await pulled(own.model, own, quiet=not telling.terminal)
     async with AsyncExitStack() as stack:
         with telling.going("starting") as going:

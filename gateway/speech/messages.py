@@ -85,7 +85,7 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 _to_worker: msgspec.msgpack.Decoder[Batch] = msgspec.msgpack.Decoder(Batch)
 
 
-def framed(message: Batch | FromWorker) -> bytes:
+def framed(message: msgspec.Struct) -> bytes:
     """A message as it is written."""
     body = _encoder.encode(message)
     return HEAD.pack(len(body)) + body

@@ -8,6 +8,7 @@ has loaded.
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,20 +35,14 @@ _WAITING_PER_TRANSCRIPT = 4  # transcripts hold back long before; this bounds th
 _RETRY_S = (1.0, 5.0, 15.0)  # between starts of a worker that does not come up
 
 
-class LocalPool:
-    """Worker processes on this machine."""
+class Pool(ABC):
+    """What every pool is: windows in a queue that is fair and bounded, and what is told of them."""
 
     def __init__(self, settings: Settings, *, tracing: Tracing = OFF) -> None:
         self._settings = settings
         self._tracing = tracing
         self._queue: Queue[Wish] = Queue()
         self._more = asyncio.Event()  # something was queued
-        self._slots: list[asyncio.Task[None]] = []
-        self._workers: set[Worker] = set()  # those that are loaded
-        self._freed: set[Worker] = set()  # those killed on purpose whose successors still load
-        self._dying: set[Worker] = set()  # those killed, and not yet dead
-        self._renewing = asyncio.Lock()
-        self._folder = Path()
         self._name = ""
         self._pace = Pace()
         self.windows = 0  # that were recognised
@@ -56,19 +51,37 @@ class LocalPool:
         self.restarts: Counter[str] = Counter()  # of workers that were replaced: lost, freed, worn
 
     @property
+    @abstractmethod
     def ready(self) -> bool:
-        """Whether a worker is there, or will be in a moment because we ended one ourselves."""
-        return bool(self._workers or self._freed)
+        """Whether a window would be taken now, or in a moment."""
+
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many workers there are meant to be."""
+
+    @property
+    @abstractmethod
+    def loaded(self) -> int:
+        """How many have their model."""
+
+    @property
+    @abstractmethod
+    def pids(self) -> list[int]:
+        """The processes of this pool on this machine."""
+
+    @abstractmethod
+    async def start(self, model_folder: Path) -> None:
+        """Returns when the first worker is there. Raises ModelUnavailable."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Ends what was started; what still waits fails."""
 
     @property
     def model(self) -> str:
         """The name of the model in use."""
         return self._name
-
-    @property
-    def workers(self) -> int:
-        """How many workers there are meant to be."""
-        return self._settings.worker_count
 
     @property
     def waiting(self) -> int:
@@ -93,6 +106,81 @@ class LocalPool:
     def first_s(self) -> float:
         """Seconds until the first window of a transcript that begins now has its turn, as far as known."""
         return self._queue.ahead_of_first / (self.speed or 1.0)
+
+    async def recognise(
+        self,
+        transcript_id: str,
+        window: Window,
+        options: Options,
+        *,
+        before: str | None = None,
+        heard: HeardLanguage | None = None,
+        cost: Cost | None = None,
+    ) -> Recognised:
+        """What is said in a window. `heard` is told the language as soon as it is known, `cost` the work.
+
+        Where `before`, the language of the sound so far, makes bad text, another one is listened for.
+
+        Raises SpeechFailed after two tries, Busy when the queue is full.
+        """
+        if len(self._queue) >= _WAITING_PER_TRANSCRIPT * (self._settings.transcripts_max + self.workers):
+            raise Busy
+        wish = Wish(window, options, before, heard, cost, self._tracing.here())
+        context_s = context.seconds(self._name, window.seconds, self._settings.encoder_silence_s)
+        waiting = Waiting(
+            wish,
+            transcript=transcript_id,
+            kind=(context_s, options.prompt, options.hotwords, options.temperature),
+            seconds=window.seconds,
+            first=window.first,
+        )
+        self._queue.put(waiting)
+        self._more.set()
+        try:
+            return await wish.answer
+        finally:
+            self._queue.remove(waiting)
+
+    def _again(self, waiting: "Waiting[Wish]", *, tried: bool) -> None:
+        if waiting.item.answer.done():
+            return
+        if tried and waiting.tries + 1 >= TRIES_MAX:
+            waiting.item.fail()
+            return
+        self._queue.put_back(waiting, tried=tried)
+        self._more.set()
+
+    def _fail_all(self) -> None:
+        for waiting in self._queue.drain():
+            waiting.item.fail()
+
+
+class LocalPool(Pool):
+    """Worker processes on this machine."""
+
+    def __init__(self, settings: Settings, *, tracing: Tracing = OFF) -> None:
+        super().__init__(settings, tracing=tracing)
+        self._slots: list[asyncio.Task[None]] = []
+        self._workers: set[Worker] = set()  # those that are loaded
+        self._freed: set[Worker] = set()  # those killed on purpose whose successors still load
+        self._dying: set[Worker] = set()  # those killed, and not yet dead
+        self._renewing = asyncio.Lock()
+        self._folder = Path()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker is there, or will be in a moment because we ended one ourselves."""
+        return bool(self._workers or self._freed)
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are meant to be."""
+        return self._settings.worker_count
+
+    @property
+    def loaded(self) -> int:
+        """How many have their model."""
+        return len(self._workers)
 
     @property
     def pids(self) -> list[int]:
@@ -128,40 +216,6 @@ class LocalPool:
         self._dying.clear()
         self._freed.clear()
         self._fail_all()
-
-    async def recognise(
-        self,
-        transcript_id: str,
-        window: Window,
-        options: Options,
-        *,
-        before: str | None = None,
-        heard: HeardLanguage | None = None,
-        cost: Cost | None = None,
-    ) -> Recognised:
-        """What is said in a window. `heard` is told the language as soon as it is known, `cost` the work.
-
-        Where `before`, the language of the sound so far, makes bad text, another one is listened for.
-
-        Raises SpeechFailed after two tries, Busy when the queue is full.
-        """
-        if len(self._queue) >= _WAITING_PER_TRANSCRIPT * (self._settings.transcripts_max + self.workers):
-            raise Busy
-        wish = Wish(window, options, before, heard, cost, self._tracing.here())
-        context_s = context.seconds(self._name, window.seconds, self._settings.encoder_silence_s)
-        waiting = Waiting(
-            wish,
-            transcript=transcript_id,
-            kind=(context_s, options.prompt, options.hotwords, options.temperature),
-            seconds=window.seconds,
-            first=window.first,
-        )
-        self._queue.put(waiting)
-        self._more.set()
-        try:
-            return await wish.answer
-        finally:
-            self._queue.remove(waiting)
 
     async def _slot(self, first: "asyncio.Future[None]") -> None:
         """One worker after the other."""
@@ -282,16 +336,3 @@ class LocalPool:
         self.sound_s += seconds
         self._pace.add(seconds, worked_s)
         return True
-
-    def _again(self, waiting: "Waiting[Wish]", *, tried: bool) -> None:
-        if waiting.item.answer.done():
-            return
-        if tried and waiting.tries + 1 >= TRIES_MAX:
-            waiting.item.fail()
-            return
-        self._queue.put_back(waiting, tried=tried)
-        self._more.set()
-
-    def _fail_all(self) -> None:
-        for waiting in self._queue.drain():
-            waiting.item.fail()

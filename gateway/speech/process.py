@@ -56,6 +56,7 @@ class Worker:
         process = await spawn.piped(
             sys.executable, "-m", "gateway.speech.worker", str(folder),
             "--name", name,
+            "--device", settings.device,
             "--compute-type", settings.compute_type,
             "--threads", str(settings.worker_threads),
             "--beam-size", str(settings.beam_size),

@@ -9,7 +9,7 @@ from gateway.errors import GatewayError
 from gateway.speech.lane import Ahead, Lane
 from gateway.speech.listening import Listening
 from gateway.speech.messages import Options
-from gateway.speech.pool import LocalPool
+from gateway.speech.pool import Pool
 from gateway.speech.transcript import Ending, Transcript
 from gateway.speech.windows import RATE, Window
 from gateway.wire.events import Info, Segment
@@ -19,7 +19,7 @@ class Recognition:
     """The work of one transcript. `duration` in seconds, as others say it; None where nobody does."""
 
     def __init__(
-        self, options: Options, listening: Listening, pool: LocalPool, *, duration: float | None, ahead: Ahead
+        self, options: Options, listening: Listening, pool: Pool, *, duration: float | None, ahead: Ahead
     ) -> None:
         self._options = options
         self._listening = listening

@@ -20,7 +20,7 @@ from gateway.speech.kept import Kept
 from gateway.speech.languages import CODES
 from gateway.speech.listening import Listening
 from gateway.speech.messages import Options
-from gateway.speech.pool import LocalPool
+from gateway.speech.pool import Pool
 from gateway.speech.recognition import Recognition
 from gateway.speech.sound import Sound
 from gateway.speech.transcript import Ending, Origin, Settle, Transcript, Work
@@ -43,7 +43,7 @@ class Transcripts:
 
     def __init__(
         self,
-        pool: LocalPool,
+        pool: Pool,
         background: Background,
         settings: Settings,
         *,

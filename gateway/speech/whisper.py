@@ -30,9 +30,11 @@ _AFTER_WORD = "\"'.。,，!！?？:：”)]}、"
 class Whisper:
     """The model, loaded."""
 
-    def __init__(self, folder: Path, *, compute_type: str, threads: int, beam_size: int) -> None:
+    def __init__(
+        self, folder: Path, *, compute_type: str, threads: int, beam_size: int, device: str = "cpu"
+    ) -> None:
         self._model = WhisperModel(
-            str(folder), device="cpu", compute_type=compute_type, cpu_threads=threads, num_workers=1
+            str(folder), device=device, compute_type=compute_type, cpu_threads=threads, num_workers=1
         )
         self._beam_size = beam_size
         self._tokenizers: dict[tuple[str, str], Tokenizer] = {}

@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
+    parser.add_argument("--device", required=True)
     parser.add_argument("--compute-type", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--beam-size", type=int, required=True)
@@ -46,7 +47,11 @@ def main() -> None:
         from gateway.speech.whisper import Whisper
 
         model = Whisper(
-            wish.folder, compute_type=wish.compute_type, threads=wish.threads, beam_size=wish.beam_size
+            wish.folder,
+            device=wish.device,
+            compute_type=wish.compute_type,
+            threads=wish.threads,
+            beam_size=wish.beam_size,
         )
         rounds = Rounds(model, name=wish.name, silence_s=wish.encoder_silence)
         tracing = Tracing(wish.traces, version=__version__, process="speech worker")

@@ -94,7 +94,7 @@ def readings(gateway: Gateway, open_: Requests, jobs: Counts | None) -> Iterator
     yield Reading("clipwire_worker_busy_seconds_total", pool.worked_s)
     if pool.speed:
         yield Reading("clipwire_real_time_factor_ratio", 1 / pool.speed)
-    yield Reading("clipwire_workers", len(pool.pids))
+    yield Reading("clipwire_workers", pool.loaded)
     yield Reading("clipwire_workers_wanted", pool.workers)
     for reason, count in pool.restarts.items():
         yield Reading("clipwire_worker_restarts_total", count, (reason,))

@@ -21,6 +21,7 @@ from tests.bench.extract import extract
 from tests.bench.first_byte import first_byte
 from tests.bench.flat import flat
 from tests.bench.limits import limits
+from tests.bench.nodes import nodes
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
 from tests.bench.slow import slow
@@ -47,6 +48,7 @@ BENCHES = {
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),
     "flat_speech": Bench(flat_speech, 400),
+    "nodes": Bench(nodes, 400),
 }
 
 

@@ -13,27 +13,60 @@ import pytest_asyncio
 
 from gateway.errors import ModelUnavailable, SpeechFailed
 from gateway.settings import Settings
+from gateway.speech.cluster import ClusterPool
 from gateway.speech.messages import Options
-from gateway.speech.pool import LocalPool
+from gateway.speech.orders import Begun, FromDriver
+from gateway.speech.pool import LocalPool, Pool
 from gateway.speech.windows import Window
 from tests.speech.clips import Clip, error_rate, silence
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool(base_model: Path) -> AsyncIterator[LocalPool]:
-    pool = LocalPool(Settings(workers=2))
-    await pool.start(base_model)
+class SeenClusterPool(ClusterPool):
+    """One whose replicas are on this machine: their processes are known once they have begun a window."""
+
+    seen: set[int]
+
+    def _take(self, said: FromDriver) -> None:
+        if isinstance(said, Begun):
+            self.seen.add(int(said.replica.rpartition(":")[2]))
+        super()._take(said)
+
+    @property
+    def pids(self) -> list[int]:
+        return [pid for pid in self.seen if _alive(pid)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["local", "cluster"])
+async def pool(request: pytest.FixtureRequest, base_model: Path) -> AsyncIterator[Pool]:
+    if request.param == "local":
+        pool: Pool = LocalPool(Settings(workers=2))
+    else:
+        nodes = request.getfixturevalue("nodes")
+        deployed = await asyncio.to_thread(nodes.command, "deploy", GATEWAY_CLUSTER_REPLICAS_MIN="2")
+        assert deployed.returncode == 0, deployed.stderr
+        pool = SeenClusterPool(Settings(cluster_address=nodes.address, cluster_replicas_min=2))
+        pool.seen = set()
+    async with asyncio.timeout(150):
+        await pool.start(base_model)
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+def local(pool: Pool) -> LocalPool:
+    """The pool where the test is about its processes."""
+    if not isinstance(pool, LocalPool):
+        pytest.skip("about processes on this machine")
+    return pool
 
 
 def window(clip: Clip, *, first: bool = False) -> Window:
     return Window(0, clip.samples, ((0, len(clip.samples) // 2),), first)
 
 
-async def text(pool: LocalPool, clip: Clip, *, transcript: str = "t", options: Options | None = None) -> str:
+async def text(pool: Pool, clip: Clip, *, transcript: str = "t", options: Options | None = None) -> str:
     answer = await pool.recognise(transcript, window(clip), options or Options(language="en"))
     return " ".join(segment.text for segment in answer.segments)
 
@@ -81,7 +114,7 @@ async def watched(pool: LocalPool) -> AsyncIterator[list[tuple[bool, int]]]:
         await asyncio.wait({watching})
 
 
-async def test_each_window_gets_its_own_answer(pool: LocalPool, debian_clips: list[Clip]) -> None:
+async def test_each_window_gets_its_own_answer(pool: Pool, debian_clips: list[Clip]) -> None:
     texts = await asyncio.gather(
         *(text(pool, clip, transcript=str(i % 7)) for i, clip in enumerate(debian_clips * 3))
     )
@@ -90,7 +123,7 @@ async def test_each_window_gets_its_own_answer(pool: LocalPool, debian_clips: li
     assert pool.waiting == 0
 
 
-async def test_the_language_comes_before_the_answer(pool: LocalPool, debian_clips: list[Clip]) -> None:
+async def test_the_language_comes_before_the_answer(pool: Pool, debian_clips: list[Clip]) -> None:
     told: list[str] = []
     answer = await pool.recognise(
         "t", window(debian_clips[0]), Options(), heard=lambda code, _: told.append(code)
@@ -99,7 +132,7 @@ async def test_the_language_comes_before_the_answer(pool: LocalPool, debian_clip
     assert answer.probability
 
 
-async def test_a_cancelled_window_leaves_the_queue_at_once(pool: LocalPool, debian_clips: list[Clip]) -> None:
+async def test_a_cancelled_window_leaves_the_queue_at_once(pool: Pool, debian_clips: list[Clip]) -> None:
     tasks = [asyncio.create_task(text(pool, clip)) for clip in debian_clips * 6]
     await asyncio.sleep(0)
     assert pool.waiting == len(tasks)
@@ -114,7 +147,7 @@ async def test_a_cancelled_window_leaves_the_queue_at_once(pool: LocalPool, debi
 
 
 async def test_killed_workers_are_replaced_and_their_windows_tried_again(
-    pool: LocalPool, debian_clips: list[Clip]
+    pool: Pool, debian_clips: list[Clip]
 ) -> None:
     tasks = [asyncio.create_task(text(pool, clip)) for clip in debian_clips * 2]
     await asyncio.sleep(0.1)
@@ -125,7 +158,7 @@ async def test_killed_workers_are_replaced_and_their_windows_tried_again(
 
 
 async def test_workers_killed_again_and_again_fail_clearly_then_serve(
-    pool: LocalPool, debian_clips: list[Clip]
+    pool: Pool, debian_clips: list[Clip]
 ) -> None:
     stop = asyncio.Event()
 
@@ -185,12 +218,12 @@ async def test_worn_workers_are_replaced_and_nobody_sees_it(
     assert not any(_alive(pid) for pid in before)
 
 
-async def test_a_worker_within_its_bounds_stays(pool: LocalPool, debian_clips: list[Clip]) -> None:
-    await until(lambda: len(pool.pids) == pool.workers)
-    before = set(pool.pids)
+async def test_a_worker_within_its_bounds_stays(local: LocalPool, debian_clips: list[Clip]) -> None:
+    await until(lambda: len(local.pids) == local.workers)
+    before = set(local.pids)
     for _ in range(3):
-        await text(pool, debian_clips[1])
-    assert set(pool.pids) == before
+        await text(local, debian_clips[1])
+    assert set(local.pids) == before
 
 
 async def test_a_successor_that_does_not_load_changes_nothing(
@@ -290,9 +323,9 @@ async def test_the_encoder_hears_as_much_as_is_set(base_model: Path, debian_clip
         assert error_rate(debian_clips[0], await text(pool, debian_clips[0])) < 0.3
 
 
-async def test_workers_step_back_behind_the_gateway(pool: LocalPool) -> None:
+async def test_workers_step_back_behind_the_gateway(local: LocalPool) -> None:
     ours = os.getpriority(os.PRIO_PROCESS, 0)
-    for pid in pool.pids:
+    for pid in local.pids:
         assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, ours + 5)
         group = Path(f"/proc/{pid}/autogroup")
         if group.exists():
@@ -327,7 +360,9 @@ async def test_no_worker_outlives_a_killed_gateway(base_model: Path, tmp_path: P
 import asyncio
 from pathlib import Path
 from gateway.settings import Settings
-from gateway.speech.pool import LocalPool
+from gateway.speech.cluster import ClusterPool
+from gateway.speech.pool import LocalPool, Pool
+from gateway.speech.orders import Begun, FromDriver
 from gateway.speech.messages import Options
 from gateway.speech.windows import Window
 
