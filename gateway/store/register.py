@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Interrupted, StoreUnavailable
+from gateway.store import behind
 from gateway.store.accounts import ensured
 from gateway.store.database import Database
 from gateway.store.jobs import LEASE_S
@@ -29,7 +30,6 @@ CALL = "call"  # one of TTTranscribe's, whatever transcript answers it
 CHANGES_MAX = 20_000  # some megabytes: an outage of an hour
 TOGETHER_S = 0.25  # those that come meanwhile are written together
 CLOSE_S = 2.0
-RETRY_S, RETRY_S_MAX = 0.5, 15.0
 _AT_ONCE = 500  # rows of one transaction: others want to write too
 
 log = structlog.get_logger()
@@ -123,26 +123,12 @@ class Register:
     async def run(self) -> None:
         """Writes and renews for as long as the gateway runs."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._writing())
+            group.create_task(behind.whenever(self._some, self._write_all, together_s=TOGETHER_S))
             group.create_task(self._renewing())
 
     async def close(self, close_s: float = CLOSE_S) -> None:
         """Writes what is left, within a deadline; `run` has ended."""
-        with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(close_s):
-                await self._write_all()
-
-    async def _writing(self) -> None:
-        wait_s = RETRY_S
-        while True:
-            await self._some.wait()
-            try:
-                await self._write_all()
-                wait_s = RETRY_S
-                await asyncio.sleep(TOGETHER_S)
-            except StoreUnavailable:
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_S_MAX)
+        await behind.last(self._write_all, close_s)
 
     async def _renewing(self) -> None:
         while True:

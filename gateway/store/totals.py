@@ -6,13 +6,13 @@ Always: nobody waits for a count to be written; what is not written yet counts h
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.errors import StoreUnavailable
+from gateway.store import behind
 from gateway.store.database import Database
 from gateway.store.tables import totals
 
@@ -52,14 +52,7 @@ class Totals:
 
     async def run(self) -> None:
         """Writes for as long as the gateway runs."""
-        while True:
-            await asyncio.sleep(WRITE_S)
-            try:
-                await self.write()
-            except StoreUnavailable:
-                pass  # the log has it
-            except Exception as failure:  # a fault of ours must not end the counting
-                log.error("totals were not written", exc_info=failure)
+        await behind.every(WRITE_S, self.write, "totals were")
 
     async def write(self) -> None:
         """Adds what was counted to the rows. Raises StoreUnavailable; then it goes on being counted here."""
@@ -79,8 +72,6 @@ class Totals:
 
     async def close(self) -> None:
         """Writes what is left, within a deadline; `run` has ended."""
-        with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.write()
+        await behind.last(self.write, CLOSE_S)
         if self._counted:
             log.error("counts are lost: the database did not take them", count=self._counted.total())

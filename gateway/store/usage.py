@@ -4,7 +4,6 @@ Always: nobody waits for a count to be written; what is not written yet counts h
 UTC knows nothing of another.
 """
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.errors import QuotaExceeded, StoreUnavailable
+from gateway.store import behind
 from gateway.store.accounts import Account, Quota, ensured
 from gateway.store.database import Database
 from gateway.store.tables import ANYONE, transcript_owners, transcripts, usage
@@ -121,14 +121,7 @@ class Usage:
 
     async def run(self) -> None:
         """Writes for as long as the gateway runs."""
-        while True:
-            await asyncio.sleep(WRITE_S)
-            try:
-                await self.write()
-            except StoreUnavailable:
-                pass  # the log has it
-            except Exception as failure:  # a fault of ours must not end the counting
-                log.error("usage was not written", exc_info=failure)
+        await behind.every(WRITE_S, self.write, "usage was")
 
     async def write(self) -> None:
         """Adds what was counted to the rows. Raises StoreUnavailable; then it goes on being counted here."""
@@ -159,9 +152,7 @@ class Usage:
 
     async def close(self) -> None:
         """Writes what is left, within a deadline; `run` has ended."""
-        with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self.write()
+        await behind.last(self.write, CLOSE_S)
         if self._counted:
             log.error("usage is lost: the database did not take it", accounts=len(self._counted))
 

@@ -6,13 +6,13 @@ and removed between two writes, never during one.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 import structlog
 
 from gateway.errors import NotFound, StoreUnavailable
+from gateway.store import behind
 from gateway.store.database import Database
 from gateway.store.stored import Draft
 from gateway.store.transcripts import Transcripts
@@ -21,7 +21,6 @@ from gateway.wire.events import Logged, line
 BYTES_MAX = 64 << 20  # some hundred hours of speech: an outage of a night
 OWNED_MAX = 100_000  # some 20 MB
 CLOSE_S = 5.0  # for what is left at shutdown: longer than a burst, shorter than whoever sends SIGKILL waits
-RETRY_S, RETRY_S_MAX = 0.5, 15.0
 
 log = structlog.get_logger()
 
@@ -123,21 +122,11 @@ class Writer:
 
     async def run(self) -> None:
         """Writes for as long as the gateway runs."""
-        wait_s = RETRY_S
-        while True:
-            await self._some.wait()
-            try:
-                await self._write_all()
-                wait_s = RETRY_S
-            except StoreUnavailable:
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, RETRY_S_MAX)
+        await behind.whenever(self._some, self._write_all)
 
     async def close(self, close_s: float = CLOSE_S) -> None:
         """Writes what is left, within a deadline; `run` has ended."""
-        with suppress(StoreUnavailable, TimeoutError):
-            async with asyncio.timeout(close_s):
-                await self._write_all()
+        await behind.last(self._write_all, close_s)
         if self._waiting:
             log.error("transcripts are lost: the database did not take them", count=len(self._waiting))
 
