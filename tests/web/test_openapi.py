@@ -12,9 +12,9 @@ from gateway.errors import GatewayError
 from gateway.web.app import ROUTES
 from gateway.web.dialects.analyzer.answers import code_of
 from gateway.web.middleware import NATIVE
-from gateway.web.openapi import models
 from gateway.web.openapi.doc import examples
 from gateway.web.openapi.document import ASKED, DOCS, PATHS, TOLD, WIRE, document, failures, told
+from gateway.web.openapi.models import downloads, transcripts
 from tests.test_docs import failures as all_failures
 from tests.test_docs import fenced, made, rows, text
 from tests.web.callers import ADMIN
@@ -27,7 +27,7 @@ OPERATIONS = [
     for method in operations
 ]
 # what is nobody's answer: inside a header, or sent to a webhook
-ELSEWHERE = {"meta": models.Meta, "told": models.Told}
+ELSEWHERE = {"meta": downloads.Meta, "told": transcripts.Told}
 # only at start, on the command line, or a warning beside an answer
 UNTOLD = {"UNPROTECTED", "NOT_SET_UP", "SCHEMA_MISMATCH", "MODEL_UNAVAILABLE", "METHOD_NOT_ALLOWED"}
 WARNINGS = {"THUMBNAIL_ANALYSIS_FAILED"}

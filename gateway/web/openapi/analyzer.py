@@ -17,7 +17,7 @@ from gateway.web.dialects.analyzer.models import (
 )
 from gateway.web.openapi.doc import Answer, Content, Doc, json, lines, text
 from gateway.web.openapi.failures import BODY, PAGE, STORED
-from gateway.web.openapi.models import FailedLine, ProcessedLine
+from gateway.web.openapi.models.analyzer import FailedLine, ProcessedLine
 
 DOCS = {
     "POST /extract": Doc(

@@ -20,9 +20,16 @@ from gateway.store.accounts import Scope
 from gateway.web.dialects.analyzer import answers as analyzer_answers
 from gateway.web.dialects.analyzer import models as analyzer_models
 from gateway.web.middleware import NATIVE, Dialect
-from gateway.web.openapi import analyzer, models, native, openai, ttsave, tttranscribe
+from gateway.web.openapi import analyzer, native, openai, ttsave, tttranscribe
 from gateway.web.openapi.doc import JSON, Content, Doc, examples, fields
 from gateway.web.openapi.headers import ASKED, PATHS, TOLD
+from gateway.web.openapi.models.failures import (
+    NativeError,
+    OpenaiError,
+    TtsaveError,
+    TtsaveInvalid,
+    TttranscribeError,
+)
 from gateway.web.params import Invalid, fault
 from gateway.wire.events import End, Failed, Info, Progress, Segment
 
@@ -34,10 +41,10 @@ WIRE = (errors.BadRequest, errors.BodyTooSlow, errors.HeadTooLarge, errors.Busy)
 ALWAYS = (errors.Internal, errors.Forbidden)
 
 _ERRORS: dict[str, tuple[type[BaseModel], ...]] = {  # the first that fits
-    "native": (models.NativeError,),
-    "ttsave": (models.TtsaveInvalid, models.TtsaveError),
-    "openai": (models.OpenaiError,),
-    "tttranscribe": (models.TttranscribeError,),
+    "native": (NativeError,),
+    "ttsave": (TtsaveInvalid, TtsaveError),
+    "openai": (OpenaiError,),
+    "tttranscribe": (TttranscribeError,),
     "analyzer": (analyzer_models.Failure,),
 }
 _EVENTS = (Info, Segment, End, Failed, Progress)

@@ -5,12 +5,13 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from gateway import errors
-from gateway.web import bought, params, transcripts
+from gateway.web import bought, params
 from gateway.web.accept import NotAcceptable
 from gateway.web.dialects import credits
-from gateway.web.openapi import models
 from gateway.web.openapi.doc import Answer, Content, Doc, binary, events, fields, json, lines, text
 from gateway.web.openapi.failures import BODY, MEDIA, PAGE, SPEECH, STORED
+from gateway.web.openapi.models import codes, status, transcripts
+from gateway.web.transcripts import Asked, Change
 
 _FORMATS = ["ndjson", "sse", "vtt", "srt", "txt", "text", "json"]
 _FILES = binary("video/mp4", "image/jpeg", "image/png", "image/webp", "image/heic", "audio/mpeg", "audio/mp4")
@@ -25,7 +26,7 @@ FORMS = {
     "vtt": text("text/vtt", VTT),
     "srt": text("application/x-subrip", SRT),
     "txt": text("text/plain", WORDS),
-    "json": json(models.Document, "document"),
+    "json": json(transcripts.Document, "document"),
 }
 TRANSCRIPT = {
     **lines("application/x-ndjson", "Event", *EVENTS),
@@ -115,7 +116,7 @@ DOCS = {
             Answer(
                 202,
                 "With `wait` false: where they will be",
-                json(models.Promised, "promised"),
+                json(transcripts.Promised, "promised"),
                 ("Location", "Cache-Control"),
             ),
         ),
@@ -137,13 +138,13 @@ DOCS = {
             Answer(
                 201,
                 "Once the transcript is kept and the code is spent on it",
-                json(models.Bought, "bought"),
+                json(transcripts.Bought, "bought"),
                 ("Location", "Cache-Control"),
             ),
             Answer(
                 202,
                 "With `wait` 0: it is at work",
-                json(models.Bought, "running"),
+                json(transcripts.Bought, "running"),
                 ("Location", "Cache-Control"),
             ),
         ),
@@ -189,13 +190,13 @@ DOCS = {
         errors=(errors.NotFound, *SPEECH, *MEDIA, *PAGE, *STORED),
     ),
     "GET /transcripts/{id}": Doc(
-        (Answer(200, "Where it stands", json(models.Standing, "standing"), ("Cache-Control",)),),
+        (Answer(200, "Where it stands", json(transcripts.Standing, "standing"), ("Cache-Control",)),),
         errors=(errors.NotFound, *STORED),
     ),
     "PATCH /transcripts/{id}": Doc(
-        (Answer(200, "Where it stands now", json(models.Standing, "standing"), ("Cache-Control",)),),
+        (Answer(200, "Where it stands now", json(transcripts.Standing, "standing"), ("Cache-Control",)),),
         errors=(*BODY, errors.ApiKeyInvalid, errors.NotFound, errors.Ended, *STORED),
-        bodies=json(transcripts.Change, "change"),
+        bodies=json(Change, "change"),
         security=("ApiKey", "Bearer"),
     ),
     "DELETE /transcripts/{id}": Doc(
@@ -208,40 +209,40 @@ DOCS = {
             Answer(
                 200,
                 "A page of them; with `q` of what was said in them",
-                json(models.Transcripts | models.Hits, "list", "hits"),
+                json(transcripts.Transcripts | transcripts.Hits, "list", "hits"),
                 ("Cache-Control",),
             ),
         ),
         errors=(params.Invalid, *STORED),
-        query=transcripts.Asked,
+        query=Asked,
     ),
     "POST /codes": Doc(
-        (Answer(201, "The codes, this once with their letters", json(models.Issued, "issued")),),
+        (Answer(201, "The codes, this once with their letters", json(codes.Issued, "issued")),),
         errors=(*BODY, *STORED),
         bodies=json(credits.Order, shown=({"count": 1, "seconds": 3600},)),
     ),
     "GET /codes": Doc(
-        (Answer(200, "A page of codes", json(models.Codes)),),
+        (Answer(200, "A page of codes", json(codes.Codes)),),
         errors=(params.Invalid, *STORED),
         query=credits.Place,
     ),
     "GET /codes/{id}/credit": Doc(
-        (Answer(200, "What it is worth", json(models.Credit, "credit")),), errors=(errors.NotFound, *STORED)
+        (Answer(200, "What it is worth", json(codes.Credit, "credit")),), errors=(errors.NotFound, *STORED)
     ),
     "GET /codes/{id}": Doc(
-        (Answer(200, "The code", json(models.Code, "code")),), errors=(errors.NotFound, *STORED)
+        (Answer(200, "The code", json(codes.Code, "code")),), errors=(errors.NotFound, *STORED)
     ),
     "PATCH /codes/{id}": Doc(
-        (Answer(200, "The code as it is now", json(models.Code, "code")),),
+        (Answer(200, "The code as it is now", json(codes.Code, "code")),),
         errors=(*BODY, errors.NotFound, errors.CodeUsed, *STORED),
         bodies=json(credits.Wish, shown=({"state": "revoked"},)),
     ),
     "DELETE /codes/{id}": Doc((Answer(204, "It is forgotten"),), errors=(errors.NotFound, *STORED)),
-    "GET /live": Doc((Answer(200, "The process answers", json(models.Live, "live")),)),
+    "GET /live": Doc((Answer(200, "The process answers", json(status.Live, "live")),)),
     "GET /ready": Doc(
         (
-            Answer(200, "A transcript would be accepted now", json(models.Ready)),
-            Answer(503, "It would not, and why", json(models.Ready, "ready")),
+            Answer(200, "A transcript would be accepted now", json(status.Ready)),
+            Answer(503, "It would not, and why", json(status.Ready, "ready")),
         )
     ),
     "GET /metrics": Doc(
@@ -251,7 +252,7 @@ DOCS = {
     ),
     "GET /": Doc(
         (
-            Answer(200, "That it runs; to browsers, the page", json(models.Root, "root") | _PAGE, ("Vary",)),
+            Answer(200, "That it runs; to browsers, the page", json(status.Root, "root") | _PAGE, ("Vary",)),
             Answer(304, "The browser has the page", headers=("ETag", "Cache-Control", "Vary")),
         ),
         headers=("If-None-Match",),

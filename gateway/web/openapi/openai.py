@@ -2,9 +2,9 @@
 
 from gateway.web.dialects.openai import ModelNotFound
 from gateway.web.dialects.openai_fields import Body
-from gateway.web.openapi import models
 from gateway.web.openapi.doc import Answer, Doc, events, json, text
 from gateway.web.openapi.failures import BODY, SPEECH, STORED
+from gateway.web.openapi.models import openai as models
 from gateway.web.openapi.native import SRT, VTT, WORDS, form
 
 _FORMS = {

@@ -3,7 +3,7 @@
 from gateway.web.dialects.ttsave import Body, Told
 from gateway.web.openapi.doc import Answer, Doc, binary, json, text
 from gateway.web.openapi.failures import BODY, MEDIA, PAGE, SPEECH
-from gateway.web.openapi.models import Plan
+from gateway.web.openapi.models.downloads import Plan
 
 _BODY = json(
     Body,

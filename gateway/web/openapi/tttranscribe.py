@@ -2,9 +2,9 @@
 
 from gateway import errors
 from gateway.web.dialects.tttranscribe import Call, Malformed, Unfit, Unsigned
-from gateway.web.openapi import models
 from gateway.web.openapi.doc import Answer, Doc, json
 from gateway.web.openapi.failures import BODY, MEDIA, PAGE, SPEECH, STORED
+from gateway.web.openapi.models import tttranscribe as models
 from gateway.web.params import Invalid
 
 _VERSION = Doc((Answer(200, "What runs", json(models.Version, "version")),))
