@@ -44,6 +44,7 @@ sbom: .venv/.tested ## the locked packages with their hashes and licences, as Cy
 lock: .venv/.tested ## resolve the dependencies again (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade --extra redis pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -c requirements.lock --extra test pyproject.toml -o tests/requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade -c tests/requirements.lock --extra redis --extra cluster pyproject.toml -o docs/deploy/cluster.lock
 
 clean: ## remove what the targets above made (not the gateway's data folder)
 	rm -rf .venv .cache .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -83,6 +83,12 @@ class Cluster:
         self._server.wait(START_S)
         self._server = None
 
+    @property
+    def pid(self) -> int:
+        """The server's."""
+        assert self._server is not None
+        return self._server.pid
+
     def freeze(self) -> None:
         """Lets the whole server stand still, as a machine that is cut off; until `thaw`."""
         self._signal(signal.SIGSTOP)
@@ -120,6 +126,13 @@ class Cluster:
             [self._bin / "psql", "-XAtq", *address, "-v", "ON_ERROR_STOP=1", "-c", statement],
             capture_output=True, text=True, timeout=START_S,
         )  # fmt: skip
+
+    def run(self, program: str, *arguments: str | Path) -> None:
+        """One of PostgreSQL's own commands, by an address."""
+        done = subprocess.run(
+            [self._bin / program, *arguments], capture_output=True, text=True, timeout=START_S
+        )
+        assert done.returncode == 0, done.stderr
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -92,6 +92,12 @@ class Server:
         return done.stdout.strip()
 
     @property
+    def pid(self) -> int:
+        """The server's."""
+        assert self._server is not None
+        return self._server.pid
+
+    @property
     def socket(self) -> Path:
         return self.folder / "socket"
 

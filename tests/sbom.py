@@ -8,10 +8,11 @@ import json
 import os
 import re
 import sys
+import sysconfig
 import time
 import uuid
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,9 @@ def _said(licence: str) -> dict[str, Any]:
 
 
 def _installed(package: Locked) -> Distribution | None:
-    try:
-        found = distribution(package.name)
-    except PackageNotFoundError:
-        return None
-    return found if found.version == package.version else None
+    """Looked for in the environment alone: some packages bring others along, in folders of their own."""
+    there = distributions(name=package.name, path=[sysconfig.get_path("purelib")])
+    return next((found for found in there if found.version == package.version), None)
 
 
 def _line(text: str) -> str:

@@ -3,13 +3,18 @@
 import configparser
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gateway.settings import Settings
 from tests.test_docs import ROOT, environment_names, fenced, rows
@@ -20,8 +25,9 @@ PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 SETTINGS = {one for name, field in Settings.model_fields.items() for one in environment_names(name, field)}
 # what a page's platform, an image or a library reads, and the gateway does not
 OTHERS = {
-    "HOME", "MODEL", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "PYTHONDONTWRITEBYTECODE",
-    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "RAILWAY_RUN_UID",
+    "HOME", "LOCK", "MODEL", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER", "PYTHONDONTWRITEBYTECODE",
+    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "RAILWAY_RUN_UID", "RAY_ADDRESS", "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN", "RAY_ROTATION_BACKUP_COUNT", "RAY_ROTATION_MAX_BYTES", "RAY_USAGE_STATS_ENABLED",
 }  # fmt: skip
 # systemd.exec(5), systemd.service(5) and systemd.unit(5), as far as the unit needs them
 KEYS = {
@@ -45,8 +51,24 @@ def name(path: Path) -> str:
     return path.name
 
 
-def compose() -> Any:
-    return yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
+def compose(name: str = "compose.yaml") -> Any:
+    return yaml.safe_load((FOLDER / name).read_text("utf-8"))
+
+
+def over() -> Any:
+    """What compose makes of both files: maps merged, lists of volumes joined, all else the second's."""
+
+    def merged(below: Any, above: Any) -> Any:
+        if not isinstance(below, dict) or not isinstance(above, dict):
+            return above
+        joined = {
+            key: below[key] + above[key]
+            for key in ("volumes", "ports")
+            if isinstance(below.get(key), list) and isinstance(above.get(key), list)
+        }
+        return below | {key: merged(below.get(key), value) for key, value in above.items()} | joined
+
+    return merged(compose(), compose("compose.cluster.yaml"))
 
 
 def unit() -> configparser.ConfigParser:
@@ -139,10 +161,62 @@ def test_the_composition_gives_the_gateway_what_it_needs() -> None:
     assert all((FOLDER / one).is_file() for one in files)
 
 
-def test_the_composition_is_told_no_secret() -> None:
-    for service in compose()["services"].values():
-        for key, value in service["environment"].items() if "environment" in service else ():
-            if re.search("KEY|SECRET|PASSWORD|DATABASE_URL", key):
+def test_the_composition_with_a_cluster_is_one_cluster() -> None:
+    services = over()["services"]
+    head, nodes = services["ray-head"], [services[name] for name in ("gateway", "ray-node", "deploy")]
+    started = [ray_start(one["command"]) for one in (head, *nodes)]
+    assert "--head" in started[0]
+    address = f"ray-head:{option(started[0], '--port')}"
+    assert all(option(words, "--address") == address for words in started[1:])
+    assert head["healthcheck"]["test"][-1] == address
+    cores = [int(option(words, "--num-cpus")) for words in started]
+    assert cores == [0, 0, 1, 0]  # who asks, or leads, recognises nothing
+    told = [services[name]["environment"] for name in ("gateway", "deploy")]
+    for environment in told:
+        assert environment["GATEWAY_CLUSTER_ADDRESS"] == address
+        assert int(environment["GATEWAY_CLUSTER_REPLICAS_MAX"]) == services["ray-node"]["deploy"]["replicas"]
+        assert {key for key in environment if key.startswith("GATEWAY_")} <= SETTINGS
+    plans = [{k: v for k, v in one.items() if k.startswith("GATEWAY_CLUSTER")} for one in told]
+    assert plans[0] == plans[1], "a gateway deploys again after the head was lost"
+    for one in (head, *nodes):
+        assert one["environment"]["RAY_AUTH_MODE"] == "token"
+        assert one["environment"]["RAY_AUTH_TOKEN"] == head["environment"]["RAY_AUTH_TOKEN"]
+        assert one["image"] == services["gateway"]["image"]
+        assert not {"ports", "network_mode", "privileged"} & set(one)
+        assert (one["read_only"], one["tmpfs"], one["cap_drop"]) == (True, ["/tmp"], ["ALL"])
+        room = int(one["shm_size"].removesuffix("m")) << 20
+        assert int(option(ray_start(one["command"]), "--object-store-memory")) < room
+    assert all(one["depends_on"]["ray-head"] == {"condition": "service_healthy"} for one in nodes)
+    assert services["gateway"]["build"]["args"] == {"LOCK": "cluster.lock"}
+    assert set(over()["volumes"]) == {"data", "postgres", "nodes"}
+
+
+def test_the_commands_of_the_composition_are_shells() -> None:
+    for service in over()["services"].values():
+        match service.get("command"):
+            case ["sh", "-c", script]:
+                subprocess.run(["sh", "-n"], input=script, text=True, check=True, timeout=10)
+                assert "exec python -m gateway " in script, "signals reach it"
+
+
+def ray_start(command: list[str]) -> list[str]:
+    """The words of `ray start` in a service's command, however it is begun."""
+    words = shlex.split(command[-1], comments=False) if command[0] == "sh" else command
+    words = words[words.index("ray") :]
+    assert words[1] == "start"
+    return words[: words.index("&&")] if "&&" in words else words
+
+
+def option(words: list[str], name: str) -> str:
+    (found,) = [word.partition("=")[2].rstrip(";") for word in words if word.startswith(f"{name}=")]
+    return found
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.cluster.yaml"])
+def test_the_composition_is_told_no_secret(file: str) -> None:
+    for service in compose(file)["services"].values():
+        for key, value in service.get("environment", {}).items():
+            if re.search("KEY|SECRET|PASSWORD|TOKEN|DATABASE_URL", key):
                 assert re.search(r"\$\{\w+:\?[^}]+\}", value), key
 
 
@@ -152,31 +226,129 @@ def test_what_the_composition_builds_is_there() -> None:
     assert context == ROOT
     recipe = (context / built["dockerfile"]).read_text("utf-8")
     let = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    for source in re.findall(r"^COPY (\S+)", recipe, re.M):
-        assert f"!{source}" in let, f"{source} is kept out by .dockerignore"
+    for sources in re.findall(r"^COPY (.+) \S+$", recipe, re.M):
+        assert {f"!{source}" for source in sources.split()} <= set(let), "kept out by .dockerignore"
 
 
-def test_the_recipe_takes_the_package_for_redis_with_its_hashes() -> None:
+def test_the_locks_of_the_recipe_are_of_one_resolution() -> None:
+    """cluster.lock has what the others have, in their versions, and all that its extras need."""
     recipe = (FOLDER / "Dockerfile").read_text("utf-8")
-    (script,) = re.findall(r"awk '([^']+)'", recipe)
-    ran = subprocess.run(
-        ["awk", script, ROOT / "tests/requirements.lock"],
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=True,
+    (default,) = re.findall(r"^ARG LOCK=(\S+)", recipe, re.M)
+    assert "pip install --no-cache-dir --require-hashes -r /tmp/$LOCK" in recipe
+    plain, cluster, tests = (
+        locked(name) for name in (default, "docs/deploy/cluster.lock", "tests/requirements.lock")
     )
-    first, *hashes = ran.stdout.splitlines()
-    assert first.startswith("redis==")
-    assert hashes
-    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in hashes)
-    assert not hashes[-1].endswith("\\")
-    assert "--require-hashes" in recipe
+    assert set(plain) <= set(cluster) <= set(tests)
+    for name, entries in cluster.items():
+        assert {version for version, _ in entries} == {version for version, _ in tests[name]}, name
+        assert all(re.fullmatch(r"( +--hash=sha256:[0-9a-f]{64}( \\)?\n)+", hashes) for _, hashes in entries)
+    assert set(cluster) >= {"redis", "ray", *needed("clipwire", {"redis", "cluster"})}
+
+
+def locked(name: str) -> dict[str, list[tuple[str, str]]]:
+    """The packages of a lock: version and hashes, for each of its markers."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    text = (ROOT / name).read_text("utf-8")
+    for package, version, hashes in re.findall(r"^([\w.-]+)==([^\s;]+).*\n((?: .*\n)+)", text, re.M):
+        found.setdefault(package, []).append((version, hashes))
+    return found
+
+
+def needed(name: str, extras: set[str]) -> set[str]:
+    """All that an installed package needs here, itself left out."""
+    seen: set[tuple[str, str]] = set()
+    left = [(name, extra) for extra in {"", *extras}]
+    while left:
+        one = left.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        for line in metadata.requires(one[0]) or ():
+            wanted = Requirement(line)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": one[1]}):
+                left += [(canonicalize_name(wanted.name), extra) for extra in {"", *wanted.extras}]
+    return {package for package, _ in seen} - {name}
 
 
 def test_the_recipe_ends_as_the_user_of_the_image() -> None:
     (user,) = re.findall(r"^USER (.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.M)
     assert re.findall(r"^USER (.+)$", (FOLDER / "Dockerfile").read_text("utf-8"), re.M)[-1] == user
+
+
+def manifests() -> dict[tuple[str, str], list[Any]]:
+    """Those of the page, by kind and name, in their order."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for block in fenced((FOLDER / "kubernetes.md").read_text("utf-8"), "yaml"):
+        one = yaml.safe_load(block)
+        found.setdefault((one["kind"], one["metadata"]["name"]), []).append(one)
+    return found
+
+
+def variables(container: Any) -> dict[str, Any]:
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container.get("env", ())}
+
+
+def test_the_manifests_go_together() -> None:
+    found = manifests()
+    plain, patch = found["Deployment", "clipwire"]
+    (cluster,) = found["RayCluster", "clipwire-ray"]
+    spec, pod = plain["spec"], patch["spec"]["template"]["spec"]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > STOP_S
+    (gateway,), (node,) = pod["containers"], pod["initContainers"]
+    assert gateway["name"] == spec["template"]["spec"]["containers"][0]["name"], "the patch finds it"
+    assert {"livenessProbe", "readinessProbe"} <= set(spec["template"]["spec"]["containers"][0])
+    # by its name KubeRay makes the service of the head, and by its labels the budget finds its pods
+    address = f"{cluster['metadata']['name']}-head-svc:6379"
+    assert option(node["command"], "--address") == variables(gateway)["GATEWAY_CLUSTER_ADDRESS"] == address
+    assert (node["restartPolicy"], option(node["command"], "--num-cpus")) == ("Always", "0")
+    assert node["volumeMounts"] == gateway["volumeMounts"]
+    head, (group,) = cluster["spec"]["headGroupSpec"], cluster["spec"]["workerGroupSpecs"]
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    cores = int(group["rayStartParams"]["num-cpus"])
+    for bound in ("MIN", "MAX"):
+        assert int(variables(gateway)[f"GATEWAY_CLUSTER_REPLICAS_{bound}"]) == cores * group["replicas"]
+    assert cluster["spec"]["rayVersion"] == locked("docs/deploy/cluster.lock")["ray"][0][0]
+    secret = {"secretKeyRef": {"name": "clipwire-ray", "key": "RAY_AUTH_TOKEN"}}
+    for template in (head["template"]["spec"], group["template"]["spec"]):
+        (container,) = template["containers"]
+        assert variables(container)["RAY_AUTH_TOKEN"] == secret
+        assert {"livenessProbe", "readinessProbe"} <= set(container), "or KubeRay takes those of its own"
+        assert container["image"] == node["image"] == gateway["image"]
+        assert template["securityContext"] == spec["template"]["spec"]["securityContext"]
+    assert int(group["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"]) == cores
+    for container in (gateway, node):
+        assert {"secretRef": {"name": "clipwire-ray"}} in container["envFrom"]
+    labels = {
+        name: one["spec"]["selector"]["matchLabels"]
+        for (kind, name), (one, *_) in found.items()
+        if kind == "PodDisruptionBudget"
+    }
+    assert labels == {
+        "clipwire": spec["template"]["metadata"]["labels"],
+        "clipwire-ray": {"ray.io/cluster": cluster["metadata"]["name"]},
+    }
+
+
+def test_the_manifests_mount_what_is_there_and_set_what_is_a_setting() -> None:
+    def pods(value: Any) -> Iterator[Any]:
+        if isinstance(value, dict):
+            if "containers" in value:
+                yield value
+            for one in value.values():
+                yield from pods(one)
+        elif isinstance(value, list):
+            for one in value:
+                yield from pods(one)
+
+    for several in manifests().values():
+        for one in several:
+            for pod in pods(one):
+                volumes = {volume["name"] for volume in pod["volumes"]}
+                for container in [*pod["containers"], *pod.get("initContainers", ())]:
+                    assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+                    ours = {name for name in variables(container) if name.startswith("GATEWAY_")}
+                    assert ours <= SETTINGS
 
 
 def test_the_unit_has_only_keys_that_systemd_knows() -> None:

@@ -24,6 +24,7 @@ from tests.bench.limits import limits
 from tests.bench.nodes import nodes
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
+from tests.bench.sizing import sizing
 from tests.bench.slow import slow
 from tests.bench.speech import speech
 from tests.bench.table import Table
@@ -49,6 +50,7 @@ BENCHES = {
     "company": Bench(company, 240),
     "flat_speech": Bench(flat_speech, 400),
     "nodes": Bench(nodes, 400),
+    "sizing": Bench(sizing, 300),
 }
 
 

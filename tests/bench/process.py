@@ -91,14 +91,16 @@ def cpu_s(pid: int) -> float:
 
 def shared_kb(pid: int) -> int:
     """The memory of a process and of all below it, what they share counted once."""
-    total = 0
-    for member in members(pid):
-        try:
-            rollup = Path(f"/proc/{member}/smaps_rollup").read_text()
-        except OSError:
-            continue  # it has just ended
-        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-    return total
+    return sum(map(own_kb, members(pid)))
+
+
+def own_kb(pid: int) -> int:
+    """The memory of one process, its share of what it shares; 0 when it has just ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
 def members(pid: int) -> dict[int, list[str]]:

@@ -1,3 +1,5 @@
+import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from gateway.store.holds import Holds
 from gateway.store.jobs import Jobs, Wanted
 from gateway.store.search import Search
 from gateway.store.stored import Draft
-from gateway.store.tables import accounts, metadata
+from gateway.store.tables import INDEX, accounts, metadata
 from gateway.store.transcripts import Transcripts
+from tests.postgres import Cluster
 from tests.store.conftest import Fresh
 from tests.store.making import account, in_step, said, save
 
@@ -87,3 +90,28 @@ async def test_what_is_no_backup_is_refused(database: Database, tmp_path: Path) 
     (tmp_path / "letter.txt").write_text("Dear reader")
     with pytest.raises(BadRequest, match="no SQLite database"):
         await restoring.restore(tmp_path / "letter.txt", database)
+
+
+async def test_a_dump_of_a_server_is_restored_row_by_row(
+    backup: Path, cluster: Cluster, request: pytest.FixtureRequest
+) -> None:
+    """The commands of docs/operations.md, as a user without rights."""
+    for name in ("dumped", "filled"):
+        cluster.create(name)
+        request.addfinalizer(partial(cluster.sql, f"DROP DATABASE {name} WITH (FORCE)"))
+    source = Database(cluster.url("dumped"))
+    await restoring.restore(backup, source)
+    file = backup.with_suffix(".dump")
+    for command in (
+        ("pg_dump", "-Fc", "-d", cluster.url("dumped"), "-f", file),
+        ("pg_restore", "--exit-on-error", "--no-owner", "-d", cluster.url("filled"), file),
+    ):
+        await asyncio.to_thread(cluster.run, *command)
+    database = Database(cluster.url("filled"))
+    assert await schema.current(database) == schema.head()
+    assert await rows(database) == await rows(source)
+    assert len((await Search(database).find("kite", limit=200)).items) == 200
+    assert cluster.sql(f"SELECT count(*) FROM pg_indexes WHERE indexname = '{INDEX}'", "filled") == "1"
+    await save(database, Draft("new"), "a new one")  # rows are counted on from where they were
+    await database.close()
+    await source.close()
