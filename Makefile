@@ -6,7 +6,7 @@ export URL  # to the demo by the environment: an address may hold what a shell w
 say      = @printf '\033[1m== %s\033[0m\n' "$(1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test soak bench lint sbom lock clean
+.PHONY: help setup demo cluster serve test soak bench lint sbom lock clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,6 +17,11 @@ setup: .venv/.tested ## the virtual environment in .venv, with everything the de
 demo: .venv/.tested ## stand-in origin, gateway and client on this machine; URL=https://www.tiktok.com/... uses the real site
 	$(call say,demo: origin$(,) gateway$(,) client)
 	@$(PY) -m tests.demo "$$URL"
+
+cluster: .venv/.tested ## the same on two gateways behind nginx, with PostgreSQL, Redis and two Ray nodes, here
+	$(call say,cluster: origin$(,) nodes$(,) gateways$(,) nginx$(,) client)
+	@sh tests/packages.sh postgresql redis-server:redis-server
+	@$(PY) -m tests.stack_demo
 
 serve: .venv/.installed ## run the gateway on 127.0.0.1:8000 (settings: docs/settings.md)
 	@$(PY) -m gateway serve

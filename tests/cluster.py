@@ -104,7 +104,8 @@ class Nodes:
             subprocess.run(
                 [script, "start", *options, "--num-cpus=1", "--num-gpus=0", "--disable-usage-stats",
                  f"--object-store-memory={MEMORY_BYTES}"],
-                env={**os.environ, **self.environment, _MARK: f"{self._mark}-{name}"},
+                env={**os.environ, **self.environment, _MARK: f"{self._mark}-{name}",
+                     "OTEL_RESOURCE_ATTRIBUTES": f"host.name={name}"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=START_S,
                 cwd=self.folder, start_new_session=True,
             )  # fmt: skip

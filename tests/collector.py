@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +25,7 @@ class Collector:
     def __init__(self) -> None:
         self.url = ""
         self.spans: list[tuple[str, Any]] = []  # the role of the process that tells it, and the span
+        self.hosts: Counter[tuple[str, str]] = Counter()  # spans by their name, and the host that was told
         self.errors: list[dict[str, Any]] = []  # events of Sentry
         self.entries: list[dict[str, Any]] = []  # of Google's log
         self.bearers: list[str | None] = []
@@ -43,9 +45,9 @@ class Collector:
         if request.path == "/v1/traces":
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 told = {one.key: one.value.string_value for one in resource.resource.attributes}
-                self.spans += [
-                    (told["process.role"], span) for scope in resource.scope_spans for span in scope.spans
-                ]
+                spans = [span for scope in resource.scope_spans for span in scope.spans]
+                self.spans += [(told["process.role"], span) for span in spans]
+                self.hosts.update((span.name, told.get("host.name", "")) for span in spans)
             answer = ExportTraceServiceResponse().SerializeToString()
             return web.Response(body=answer, content_type="application/x-protobuf")
         if request.path.endswith("/envelope/"):

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import jiwer
-from clipwire import Client, ClipwireError, End, Info, Refused, Segment
+from clipwire import Client, ClipwireError, End, Event, Info, Refused, Segment
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -48,7 +48,7 @@ async def main(url: str | None) -> None:
     await fetch_model()
     async with AsyncExitStack() as stack:
         if url is None:
-            words, origin = await stack.enter_async_context(stand_in())
+            words, origin = await stack.enter_async_context(stand_in(CACHE))
             video, photos, speech = origin.url("video"), origin.url("photo3"), origin.url(f"speech:{SPOKEN}")
             site = {"GATEWAY_PROXY_URL": origin.proxy_url, "GATEWAY_PROXY_CA_FILE": str(origin.ca_file)}
         else:
@@ -56,14 +56,14 @@ async def main(url: str | None) -> None:
         address = await stack.enter_async_context(gateway(site))
         client = await stack.enter_async_context(Client(address))
         say.print(f"[bold]ping[/]  {await client.ping() * 1000:.1f} ms")
-        await download(client, video, "VIDEO_ONLY" if url is None else "ORIGINAL")
+        await download(client, video, "VIDEO_ONLY" if url is None else "ORIGINAL", FOLDER)
         if photos is not None:
-            await download(client, photos, "ORIGINAL")
+            await download(client, photos, "ORIGINAL", FOLDER)
         await transcribe(client, speech, words)
     say.print(f"\n[bold]done[/]  the files are in {FOLDER.relative_to(ROOT)}")
 
 
-async def download(client: Client, url: str, mode: str) -> None:
+async def download(client: Client, url: str, mode: str, folder: Path) -> None:
     """Saves each part of a post, with a bar for each."""
     say.print(f"\n[bold]download[/]  {mode}  {url}")
     bars = (TextColumn("  {task.description}"), BarColumn(30), DownloadColumn())
@@ -72,64 +72,72 @@ async def download(client: Client, url: str, mode: str) -> None:
         with Progress(*bars, console=say) as progress:
             async for part in answer:
                 bar = progress.add_task(part.name, total=part.length)
-                await part.save(FOLDER, lambda done, total, bar=bar: progress.update(bar, completed=done))  # type: ignore[misc]
+                await part.save(folder, lambda done, total, bar=bar: progress.update(bar, completed=done))  # type: ignore[misc]
 
 
 async def transcribe(client: Client, url: str, words: str | None) -> None:
     """Prints each segment as it arrives, and compares the whole with what was said."""
     say.print(f"\n[bold]transcribe[/]  {url}")
-    began = time.perf_counter()
-    heard: list[str] = []
     async with client.transcribe(url) as events:
-        async for event in events:
-            after = f"{time.perf_counter() - began:5.2f} s"
-            match event:
-                case Info():
-                    say.print(f"  {after}  language {event.language} ({event.language_probability or 0:.0%})")
-                case Segment():
-                    heard.append(event.text)
-                    say.print(
-                        f"  {after}  [{event.start:6.2f} - {event.end:6.2f}]  {event.text.strip()}",
-                        markup=False,
-                    )
-                case End():
-                    say.print(f"  {after}  end of {event.duration:.1f} s of sound, {event.segments} segments")
+        heard = [event async for event in printed(events)]
     if words is not None:
-        wrong = jiwer.wer(plain(words), plain(" ".join(heard)))
-        say.print(f"  words wrong: {wrong:.1%} (a person reads: {words[:60]}...)", markup=False)
-        if wrong > WRONG_WORDS_MAX:
-            raise SystemExit(f"demo: more than {WRONG_WORDS_MAX:.0%} of the words are wrong")
+        compare(words, heard)
+
+
+async def printed(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """The same events, each on a line as it arrives."""
+    began = time.perf_counter()
+    async for event in events:
+        after = f"{time.perf_counter() - began:5.2f} s"
+        match event:
+            case Info():
+                say.print(f"  {after}  language {event.language} ({event.language_probability or 0:.0%})")
+            case Segment():
+                say.print(
+                    f"  {after}  [{event.start:6.2f} - {event.end:6.2f}]  {event.text.strip()}", markup=False
+                )
+            case End():
+                say.print(f"  {after}  end of {event.duration:.1f} s of sound, {event.segments} segments")
+        yield event
+
+
+def compare(words: str, heard: Sequence[Event]) -> None:
+    """Ends the demo where what was heard is too far from what was said."""
+    wrong = jiwer.wer(plain(words), plain(" ".join(one.text for one in heard if isinstance(one, Segment))))
+    say.print(f"  words wrong: {wrong:.1%} (a person reads: {words[:60]}...)", markup=False)
+    if wrong > WRONG_WORDS_MAX:
+        raise SystemExit(f"demo: more than {WRONG_WORDS_MAX:.0%} of the words are wrong")
 
 
 @asynccontextmanager
-async def stand_in() -> AsyncIterator[tuple[str, Origin]]:
-    """The origin, with a post in which a person speaks, and what is said there."""
+async def stand_in(folder: Path, times: int = 1) -> AsyncIterator[tuple[str, Origin]]:
+    """The origin, with a post in which a person speaks, so many times on end, and what is said there."""
     say.print("[bold]origin[/]  a stand-in for the site, on this machine")
     try:
-        recording, words = await asyncio.to_thread(spoken)
+        recording, words = await asyncio.to_thread(spoken, folder, times)
     except (OSError, subprocess.CalledProcessError):
         say.print("  Debian's pocketsphinx-testdata is not to be had here (apt-get update?)")
         say.print("  a synthetic voice stands in")
         recording, words = CLIPS / "speech.mp4", (CLIPS / "narration.txt").read_text()
-    async with Origin(CACHE / "origin", speech={SPOKEN: recording}) as origin:
+    async with Origin(folder / "origin", speech={SPOKEN: recording}) as origin:
         origin.parts(f"speech:{SPOKEN}")  # made before anybody waits for it
         origin.pace(SITE_BYTES_PER_S)
         yield words, origin
 
 
-def spoken() -> tuple[Path, str]:
+def spoken(folder: Path, times: int) -> tuple[Path, str]:
     """A recording of a person: sentences of a LibriVox reader, from Debian's pocketsphinx-testdata."""
     say.print("[bold]voice[/]  a LibriVox reader, from Debian's pocketsphinx-testdata (fetched once)")
     clips = debian_clips.librivox()
-    joined = CACHE / "spoken.wav"
+    joined = folder / "spoken.wav"
     with wave.open(str(joined), "wb") as out:
-        for number, clip in enumerate(clips):
+        for number, clip in enumerate([*clips] * times):
             with wave.open(str(clip)) as file:
                 if number == 0:
                     out.setparams(file.getparams())
                 out.writeframes(file.readframes(file.getnframes()))
                 out.writeframes(bytes(2 * int(PAUSE_S * file.getframerate())))
-    return joined, " ".join(clips.values())
+    return joined, " ".join([*clips.values()] * times)
 
 
 @asynccontextmanager

@@ -56,7 +56,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     if after >= 0 and transcript.over and after >= len(transcript) - 1:
         return web.Response(status=204)  # which keeps a browser from connecting again
     if after >= len(transcript):
-        raise BadRequest(f"There is no event {after} yet; there are {len(transcript)}, counted from 0.")
+        # one that was promised begins once more where its gateway died, behind those who followed it
+        raise Busy(f"There is no event {after} yet; there are {len(transcript)}, counted from 0. Ask again.")
     return await _told(request, transcript, form, after=after)
 
 

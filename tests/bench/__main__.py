@@ -24,6 +24,7 @@ from tests.bench.limits import limits
 from tests.bench.nodes import nodes
 from tests.bench.process import BenchFailed
 from tests.bench.relay import relay
+from tests.bench.replicas import replicas
 from tests.bench.sizing import sizing
 from tests.bench.slow import slow
 from tests.bench.speech import speech
@@ -45,6 +46,7 @@ BENCHES = {
     "first_byte": Bench(first_byte, 60),
     "limits": Bench(limits, 60),
     "extract": Bench(extract, 200),
+    "replicas": Bench(replicas, 300),
     "speech": Bench(speech, 240),
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),

@@ -43,13 +43,13 @@ async def extract(effort: Effort, folder: Path) -> list[Table]:
             "GATEWAY_MODEL": str(folder / "none"), "GATEWAY_EXTRACT_WAITING_MAX": "1000",
         }  # fmt: skip
         async with serve(folder / "new", settings) as gateway:
-            asked = [_request(pages.url(name)) for name in names]
-            await _answered(gateway, asked[:WARM], CORES)
+            asked = [request(pages.url(name)) for name in names]
+            await answered(gateway.port, asked[:WARM], CORES)
             for run in range(effort.runs):
                 new = asked[WARM + run * posts : WARM + (run + 1) * posts]
                 rows.append(await _row(f"new posts, run {run + 1}", gateway, new, CORES))
         async with serve(folder / "hot", settings, cores=RELAY_CORE) as gateway:
-            await _answered(gateway, asked[:HOT], OTHER_CORES)
+            await answered(gateway.port, asked[:HOT], OTHER_CORES)
             for run in range(effort.runs):
                 again = [asked[n % HOT] for n in range(cached)]
                 rows.append(await _row(f"cached, run {run + 1}", gateway, again, OTHER_CORES))
@@ -76,7 +76,7 @@ async def _row(what: str, gateway: Served, asked: Sequence[str], cores: Collecti
 
     before, probing = cpu_s(gateway.pid), asyncio.create_task(probe())
     try:
-        seconds = await _answered(gateway, asked, cores)
+        seconds = await answered(gateway.port, asked, cores)
     finally:
         probing.cancel()
     each_ms = (cpu_s(gateway.pid) - before) / len(asked) * 1000
@@ -91,15 +91,16 @@ async def _row(what: str, gateway: Served, asked: Sequence[str], cores: Collecti
     )
 
 
-def _request(url: str) -> str:
+def request(url: str) -> str:
+    """What asks for a post."""
     data = json.dumps({"url": url})
     return f"POST /extract HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(data)}\r\n\r\n{data}"
 
 
-async def _answered(gateway: Served, asked: Sequence[str], cores: Collection[int]) -> float:
+async def answered(port: int, asked: Sequence[str], cores: Collection[int]) -> float:
     """The seconds until all were answered with 200. Raises BenchFailed when one was not."""
     async with child(*module("tests.bench.extract"), cores=cores) as process:
-        await say(process, json.dumps({"port": gateway.port, "asked": list(asked)}).encode())
+        await say(process, json.dumps({"port": port, "asked": list(asked)}).encode())
         answer = json.loads(await line(process, "the clients"))
     if "failure" in answer:
         raise BenchFailed(answer["failure"])

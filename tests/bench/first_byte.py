@@ -42,7 +42,7 @@ async def first_byte(effort: Effort, folder: Path) -> list[Table]:
             bare.append(await _timed(extractor.find(pages.url(f"bare/{n}"))))
             for times in (cold, hot):
                 await asyncio.sleep(SETTLE_S)
-                times.append(await _first(gateway.port, pages.url(f"download/{n}")))
+                times.append(await first(gateway.port, _request(pages.url(f"download/{n}"))))
             await asyncio.sleep(SETTLE_S)
     bare, cold, hot = bare[WARM:], cold[WARM:], hot[WARM:]
     return [
@@ -89,13 +89,16 @@ async def _timed(work: object) -> float:
     return time.perf_counter() - began
 
 
-async def _first(port: int, url: str) -> float:
+def _request(url: str) -> str:
+    return load.post("/download", {"url": url, "content_type": "ORIGINAL"})
+
+
+async def first(port: int, request: str) -> float:
     """Seconds from the connection's first byte out to the first media byte in; reads on to the end."""
-    request = load.post("/download", {"url": url, "content_type": "ORIGINAL"}).encode()
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         began, seen = time.perf_counter(), b""
-        writer.write(request)
+        writer.write(request.encode())
         while FIRST_MEDIA not in seen:
             if not (data := await reader.read(65536)):
                 raise BenchFailed(f"no media came: {seen[:400]!r}")

@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests import debian
-from tests.bench.process import BenchFailed, child
+from tests.bench.process import ROOT, BenchFailed, child
 
+DEPLOY = ROOT / "docs" / "deploy"
 START_S = 10
 
 # as Debian's configuration has it
@@ -27,6 +29,16 @@ def program() -> Path:
         return debian.unpacked("nginx") / "usr/sbin/nginx"
     except (OSError, subprocess.CalledProcessError) as failure:
         raise BenchFailed(f"there is no nginx: {failure}") from failure
+
+
+def published(name: str, port: int, *gateways: int) -> str:
+    """A site of docs/deploy as it is told there, but at this port and before the gateways at theirs."""
+    site = (DEPLOY / name).read_text("utf-8").replace("listen [::]:80;", "")
+    servers = " ".join(f"server 127.0.0.1:{gateway};" for gateway in gateways)
+    for told, here in ((r"\blisten 80;", f"listen 127.0.0.1:{port};"), (r"\bserver [\w.]+:8000;", servers)):
+        site, found = re.subn(told, here, site)
+        assert found == 1, told
+    return site
 
 
 @asynccontextmanager

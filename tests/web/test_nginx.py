@@ -11,12 +11,11 @@ import pytest
 
 from gateway.wire import events, multipart
 from gateway.wire.events import End, Info, Segment
-from tests.bench.nginx import nginx, program
+from tests.bench.nginx import nginx, program, published
 from tests.bench.process import CORES, BenchFailed, free_port
 from tests.web.conftest import Front, Start
 
 ROOT = Path(__file__).parents[2]
-SITE = (ROOT / "docs/deploy/nginx.conf").read_text("utf-8")
 SPEECH = (ROOT / "tests/origin/clips/speech.mp4").read_bytes()  # 23 s, its index first
 
 
@@ -28,14 +27,7 @@ async def behind(front: Front, folder: Path) -> AsyncIterator[Front]:
     except BenchFailed as failure:
         pytest.skip(str(failure))
     port = free_port()
-    site = SITE
-    for told, here in (
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("listen [::]:80;", ""),
-        ("server 127.0.0.1:8000;", f"server {front.url.removeprefix('http://')};"),
-    ):
-        assert told in site
-        site = site.replace(told, here)
+    site = published("nginx.conf", port, int(front.url.rpartition(":")[2]))
     async with nginx(folder / "nginx", site, ports=[port], cores=CORES):
         yield Front(front.gateway, f"http://127.0.0.1:{port}", front.origin, front.session)
 

@@ -181,12 +181,17 @@ async def test_nothing_is_left_to_tell_after_the_last_event(front: Front) -> Non
             )
 
 
-async def test_an_event_that_is_not_there_yet_is_nothing_to_go_on_from(front: Front) -> None:
+async def test_an_event_that_is_not_there_yet_is_asked_for_again(front: Front) -> None:
     script = Script(front.gateway.transcripts)
-    assert await answer(front, f"{script.path}/events?after=0") == (400, "VALIDATION_ERROR")
+    assert await answer(front, f"{script.path}/events?after=0") == (503, "BUSY")
     script.say(INFO)
     await script.have(1)
-    assert await answer(front, f"{script.path}/events?after=1") == (400, "VALIDATION_ERROR")
+    async with front.session.get(f"{front.url}{script.path}/events?after=1") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    script.say(segment(0), segment(1), END)
+    await script.have(4)
+    async with reading(front, f"{script.path}/events?after=1") as response:
+        assert logged(NAMED["ndjson"], await response.read()) == list(script.transcript.events[2:])
 
 
 @pytest.mark.parametrize("after", ["x", "", "1.5", "-2", "1e3", "٣", "9" * 10, " 1", "+1"])
