@@ -26,9 +26,10 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, speech: bool = True) -> AsyncIterator[Gateway]:
+async def running(settings: Settings, *, speech: bool = True, ahead: bool = True) -> AsyncIterator[Gateway]:
     """A gateway with its processes started; the speech model may still be on its way, or not `speech` at all.
 
+    Without `ahead`, what posts and sound are read by is loaded by the first who needs it.
     Raises SchemaMismatch where the database is not for this version. One that is away is waited for
     in the background.
     """
@@ -61,7 +62,8 @@ async def running(settings: Settings, *, speech: bool = True) -> AsyncIterator[G
         closing.push_async_callback(_handing_over, gateway)
         closing.push_async_callback(gateway.background.close)
         gateway.extractor.start()
-        gateway.background.start(_loading(gateway), "children")
+        if ahead:
+            gateway.background.start(_loading(gateway), "children")
         if gateway.analyst is not None:
             gateway.background.start(gateway.analyst.start(), "vision")
         if speech:

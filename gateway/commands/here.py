@@ -37,7 +37,7 @@ async def here(telling: Telling, *, speech: bool, verbose: bool) -> AsyncIterato
         await pulled(own.model, own, quiet=not telling.terminal)
     async with AsyncExitStack() as stack:
         with telling.going("starting") as going:
-            running = listening(own, speech=speech, jobs=False)
+            running = listening(own, speech=speech, jobs=False, ahead=False)
             gateway, url = await stack.enter_async_context(running)
             if speech:
                 going.tell("loading the speech model")

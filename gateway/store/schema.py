@@ -7,10 +7,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import SchemaMismatch
@@ -18,14 +14,14 @@ from gateway.store.database import Database
 
 FOLDER = Path(__file__).parent / "migrations"
 
+_NOTED = sa.table("alembic_version", sa.column("version_num"))  # where Alembic puts down the version
+
 log = structlog.get_logger()
 
 
 def head(folder: Path = FOLDER) -> str:
     """The version that this code works with; a folder holds one step per version."""
-    found = _scripts(folder).get_current_head()
-    assert found is not None
-    return found
+    return _versions(folder)[-1]
 
 
 async def current(database: Database) -> str | None:
@@ -59,7 +55,7 @@ async def check(database: Database, *, migrate: bool, folder: Path = FOLDER) -> 
     if migrate or found is None:
         await upgrade(database, folder=folder)
     elif found != head(folder):
-        _known(_scripts(folder), found)
+        _known(folder, found)
         raise SchemaMismatch(
             f"The tables are of version {found}, and this program needs {head(folder)}: "
             "run python -m gateway db upgrade."
@@ -67,13 +63,21 @@ async def check(database: Database, *, migrate: bool, folder: Path = FOLDER) -> 
 
 
 def _current(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table(_NOTED.name):
+        return None
+    found: str | None = connection.execute(sa.select(_NOTED.c.version_num)).scalar_one_or_none()
+    return found
 
 
 def _upgrade(connection: sa.Connection, folder: Path) -> None:
-    scripts = _scripts(folder)
+    # a tenth of what a gateway loads, and hardly ever wanted
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
     found = _current(connection)  # again: somebody else may have been faster
-    _known(scripts, found)
+    _known(folder, found)
+    scripts = ScriptDirectory(str(folder), version_locations=[str(folder)])
     with EnvironmentContext(Config(), scripts) as environment:
         environment.configure(
             connection=connection,
@@ -85,13 +89,14 @@ def _upgrade(connection: sa.Connection, folder: Path) -> None:
         log.info("the tables are up to date", version=head(folder), before=found)
 
 
-def _known(scripts: ScriptDirectory, version: str | None) -> None:
-    if version is not None and version not in {one.revision for one in scripts.walk_revisions()}:
+def _known(folder: Path, version: str | None) -> None:
+    if version is not None and version not in _versions(folder):
         raise SchemaMismatch(
             f"The tables are of version {version}, which this program does not know: it is older than "
             "the one that made them. Start the newer program, or restore a backup of before."
         )
 
 
-def _scripts(folder: Path) -> ScriptDirectory:
-    return ScriptDirectory(str(folder), version_locations=[str(folder)])
+def _versions(folder: Path) -> list[str]:
+    """Those that a folder leads to, as its steps' files are named, from the first to the last."""
+    return sorted(step.name[1:5] for step in folder.glob("m[0-9][0-9][0-9][0-9]_*.py"))

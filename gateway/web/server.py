@@ -79,16 +79,22 @@ async def _check(gateway: Gateway) -> None:
 
 @asynccontextmanager
 async def listening(
-    settings: Settings, *, speech: bool = True, jobs: bool = True, fleet: Path | None = None
+    settings: Settings,
+    *,
+    speech: bool = True,
+    jobs: bool = True,
+    ahead: bool = True,
+    fleet: Path | None = None,
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
 
-    Without `speech` it hears nothing, without `jobs` it takes up no work that was promised.
+    Without `speech` it hears nothing, without `jobs` it takes up no work that was promised, without
+    `ahead` it loads nothing before somebody needs it.
 
     On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams
     for `shutdown_s`, then breaks those that are left. Raises Unprotected.
     """
-    async with running(settings, speech=speech) as gateway:
+    async with running(settings, speech=speech, ahead=ahead) as gateway:
         app = application(gateway, fleet)
         runner = web.AppRunner(
             app,

@@ -134,8 +134,8 @@ def test_a_temperature_is_that_of_the_first_try_and_those_after_it_are_above(
 def test_a_language_heard_before_is_doubted_where_it_makes_bad_text(
     rounds: Rounds, debian_clips: list[Clip]
 ) -> None:
-    for before in ("fr", "ru"):
-        for clip, job in zip(debian_clips, jobs(debian_clips), strict=True):
+    for before, clips in (("fr", debian_clips), ("ru", debian_clips[:2])):
+        for clip, job in zip(clips, jobs(clips), strict=True):
             (answer,) = recognise(rounds, [msgspec.structs.replace(job, before=before)])
             assert error_rate(clip, text(answer)) < 0.3
             assert answer.language == "en" or before == "ru"  # in which it may come out right too

@@ -40,6 +40,17 @@ async def transcripts(pool: LocalPool) -> AsyncIterator[Transcripts]:
     assert len(transcripts) == 0
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def undisturbed(pool: LocalPool, passage: Clip) -> list[Logged]:
+    """What is heard in the passage."""
+    background = Background()
+    transcripts = Transcripts(pool, background, Settings())
+    events = await heard(transcripts, passage.samples)
+    await background.close()
+    await transcripts.close()
+    return events
+
+
 async def followed(transcript: Transcript, after: int = -1) -> list[Logged]:
     async with aclosing(transcript.follow(after)) as events:
         numbered = [pair async for pair in events]
@@ -86,8 +97,8 @@ def named(samples: bytes, digest: str) -> Sound:
     return Sound(sound(samples).samples, digest=told)
 
 
-async def test_speech_becomes_its_words_in_order(transcripts: Transcripts, passage: Clip) -> None:
-    info, *middle, end = await heard(transcripts, passage.samples)
+async def test_speech_becomes_its_words_in_order(undisturbed: list[Logged], passage: Clip) -> None:
+    info, *middle, end = undisturbed
     assert isinstance(info, Info)
     assert (info.language, info.model, info.source) == ("en", "base", "speech")
     said = segments(middle)
@@ -461,7 +472,10 @@ async def test_a_transcript_that_waits_knows_its_place(pool: LocalPool, passage:
             assert refused.value.retry_after_s == math.ceil(passage.seconds / pool.speed)  # all that is left
         await asyncio.sleep(0.01)
     assert max(places) > 0
-    await asyncio.gather(*running, reading)
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    await reading
     assert last.standing.position == 0
     assert pool.speed
     assert pool.speed > 1
@@ -470,9 +484,8 @@ async def test_a_transcript_that_waits_knows_its_place(pool: LocalPool, passage:
 
 
 async def test_a_worker_killed_midway_changes_nothing(
-    transcripts: Transcripts, pool: LocalPool, passage: Clip
+    transcripts: Transcripts, pool: LocalPool, passage: Clip, undisturbed: list[Logged]
 ) -> None:
-    undisturbed = await heard(transcripts, passage.samples)
     transcript = transcripts.join("disturbed", Options(), sound(passage.samples), duration=None)
     events = []
     async with aclosing(transcript.follow()) as log:
@@ -486,7 +499,7 @@ async def test_a_worker_killed_midway_changes_nothing(
 
 
 async def test_workers_killed_again_and_again_end_in_failed_then_service(
-    transcripts: Transcripts, pool: LocalPool, passage: Clip
+    transcripts: Transcripts, pool: LocalPool, passage: Clip, debian_clips: list[Clip]
 ) -> None:
     async def murder() -> None:
         seen: set[int] = set()
@@ -505,7 +518,7 @@ async def test_workers_killed_again_and_again_end_in_failed_then_service(
     async with asyncio.timeout(30):
         while not pool.ready:
             await asyncio.sleep(0.02)
-    assert isinstance((await heard(transcripts, passage.samples))[-1], End)
+    assert isinstance((await heard(transcripts, debian_clips[1].samples))[-1], End)
 
 
 async def test_the_last_reader_to_leave_stops_everything(

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from gateway.errors import SchemaMismatch
 from gateway.store import schema
@@ -41,6 +42,12 @@ def upgrade():
 """
     )
     return folder
+
+
+def test_a_steps_file_is_named_by_its_version() -> None:
+    steps = ScriptDirectory(str(schema.FOLDER), version_locations=[str(schema.FOLDER)])
+    assert schema._versions(schema.FOLDER) == sorted(one.revision for one in steps.walk_revisions())
+    assert schema.head() == steps.get_current_head()
 
 
 async def test_an_empty_database_gets_the_tables(fresh: Fresh) -> None:

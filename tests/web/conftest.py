@@ -1,15 +1,21 @@
 """A gateway in this process, in front of the origin, as callers see it."""
 
 import asyncio
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from gateway.settings import Settings
+from gateway.store import schema
+from gateway.store.database import Database
 from gateway.web.server import listening
 from gateway.wiring import Gateway
 from tests.origin.origin import Origin
@@ -57,11 +63,35 @@ async def started(
             "proxy_url": origin.proxy_url, "proxy_ca_file": origin.ca_file,
             "extract_processes": 1, "shutdown_s": 1, "model": str(folder / "no-model"),
         }  # fmt: skip
-        gateway, url = await stack.enter_async_context(
-            listening(Settings(_env_file=None, **(fields | settings)))
-        )  # type: ignore[call-arg]
+        if "database_url" not in settings:
+            await asyncio.to_thread(_lay, folder / "clipwire.db")
+        running = listening(Settings(_env_file=None, **(fields | settings)), ahead=False)  # type: ignore[call-arg]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", os.devnull)  # the origin's CA will do, and the system's load slowly
+            gateway, url = await stack.enter_async_context(running)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Front(gateway, url, origin, session)
+
+
+def _lay(file: Path) -> None:
+    """Puts an empty database with its tables there, unless there is one: to make them takes longer."""
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as to:
+            to.write(_tables())
+
+
+@cache
+def _tables() -> bytes:
+    async def made(file: Path) -> None:
+        database = Database(f"sqlite:///{file}")
+        await schema.upgrade(database)
+        await database.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "clipwire.db"
+        asyncio.run(made(file))
+        return file.read_bytes()
 
 
 @pytest.fixture
@@ -80,6 +110,27 @@ async def front(start: Start) -> Front:
     """A gateway without a speech model."""
     found: Front = await start()
     return found
+
+
+shared = pytest.mark.asyncio(loop_scope="module")  # for tests that take a gateway of their module
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
+    """A gateway without a speech model, for the tests of a module that leave it as it was."""
+    async with started(tmp_path_factory.mktemp("lasting")) as front:
+        yield front
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hearing(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path, base_model: Path
+) -> AsyncIterator[Front]:
+    """The same, and it hears; what was heard before is not recognised again."""
+    folder = tmp_path_factory.mktemp("hearing")
+    async with started(folder, data_dir=data_dir, model="base", workers=1) as front:
+        await until(lambda: front.gateway.ready, 60)
+        yield front
 
 
 @pytest.fixture

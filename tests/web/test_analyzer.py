@@ -23,7 +23,7 @@ from gateway.web.dialects.analyzer.answers import rate_limit_of
 from gateway.web.dialects.analyzer.extraction import Extractions
 from tests.origin.scenarios import MEMBER, SCENARIOS
 from tests.vision.stand_in import ANALYSIS, Api, fails, hangs, says
-from tests.web.conftest import Front, Start, started, until
+from tests.web.conftest import Front, Start, shared, started, until
 
 KEY = "a key of the tests"
 LINES = {"Accept": "application/x-ndjson"}
@@ -90,15 +90,17 @@ async def test_a_post_is_told_as_documented(front: Front) -> None:
     assert 0 < data["processing_time_ms"] <= metadata["processing_time_ms"]
 
 
-async def test_the_id_of_a_request_begins_that_of_the_log(front: Front) -> None:
-    async with front.post("/extract", url="nonsense") as response:
+@shared
+async def test_the_id_of_a_request_begins_that_of_the_log(lasting: Front) -> None:
+    async with lasting.post("/extract", url="nonsense") as response:
         told = (await response.json())["metadata"]["request_id"]
         assert response.headers["X-Request-Id"].startswith(told.removeprefix("req_"))
 
 
+@shared
 @pytest.mark.parametrize("name", ["photo3", "short_photo"])
-async def test_a_photo_post_is_a_post(front: Front, name: str) -> None:
-    status, body = await extract(front, name)
+async def test_a_photo_post_is_a_post(lasting: Front, name: str) -> None:
+    status, body = await extract(lasting, name)
     assert (status, body["data"]["title"]) == (200, "Three pictures #garden")
     assert body["data"]["thumbnail_url"]
     assert "slide_analyses" not in body["data"]
@@ -180,29 +182,32 @@ async def test_at_most_so_many_are_extracted_at_once(start: Start) -> None:
     assert most == 2
 
 
+@shared
 @pytest.mark.parametrize(
     "body",
     [{}, {"url": None}, {"url": ""}, {"url": 5}, {"url": "x" * 5000}, {"url": "x", "cache_ttl": -1}],
 )
-async def test_what_is_no_request_is_a_validation_error(front: Front, body: dict[str, Any]) -> None:
-    status, told = await asked(front, "/extract", **body)
+async def test_what_is_no_request_is_a_validation_error(lasting: Front, body: dict[str, Any]) -> None:
+    status, told = await asked(lasting, "/extract", **body)
     assert (status, told["error"]["code"], told["error"]["details"]) == (400, "VALIDATION_ERROR", None)
 
 
+@shared
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b"\xff"])
-async def test_what_is_no_json_is_a_validation_error(front: Front, data: bytes) -> None:
-    async with front.session.post(front.url + "/extract", data=data) as response:
+async def test_what_is_no_json_is_a_validation_error(lasting: Front, data: bytes) -> None:
+    async with lasting.session.post(lasting.url + "/extract", data=data) as response:
         body = await response.json()
     assert (response.status, body["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
-async def test_what_is_not_there_is_told_in_the_same_shape(front: Front) -> None:
+@shared
+async def test_what_is_not_there_is_told_in_the_same_shape(lasting: Front) -> None:
     for method, path, status, code in (
         ("GET", "/extract", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/extract/nothing", 404, "NOT_FOUND"),
         ("POST", "/health", 405, "METHOD_NOT_ALLOWED"),
     ):
-        async with front.session.request(method, front.url + path) as response:
+        async with lasting.session.request(method, lasting.url + path) as response:
             body = await response.json()
         assert (response.status, body["success"], body["error"]["code"]) == (status, False, code)
 
@@ -386,9 +391,10 @@ async def test_a_batch_has_each_url_in_order(front: Front) -> None:
     assert (summary["total_requested"], summary["successful"], summary["failed"]) == (3, 2, 1)
 
 
-async def test_a_batch_of_which_nothing_is_to_be_had_is_an_answer(front: Front) -> None:
-    urls = [front.origin.url("private"), "https://example.com/", front.origin.url("deleted")]
-    status, body = await asked(front, "/extract/batch", urls=urls)
+@shared
+async def test_a_batch_of_which_nothing_is_to_be_had_is_an_answer(lasting: Front) -> None:
+    urls = [lasting.origin.url("private"), "https://example.com/", lasting.origin.url("deleted")]
+    status, body = await asked(lasting, "/extract/batch", urls=urls)
     assert (status, body["success"], body["data"]["processed"]) == (200, True, [])
     assert [one["error"]["code"] for one in body["data"]["failed"]] == [
         "VIDEO_PRIVATE", "INVALID_URL", "VIDEO_UNAVAILABLE",
@@ -407,9 +413,10 @@ async def test_equal_posts_are_extracted_once(start: Start, parallel: bool, cach
     assert (await got(front, "/stats"))["data"]["service_stats"]["total_extractions"] == 1
 
 
+@shared
 @pytest.mark.parametrize("urls", [[], ["x"] * 4, "x", [None], None])
-async def test_a_batch_has_one_to_three_urls(front: Front, urls: Any) -> None:
-    status, body = await asked(front, "/extract/batch", urls=urls)
+async def test_a_batch_has_one_to_three_urls(lasting: Front, urls: Any) -> None:
+    status, body = await asked(lasting, "/extract/batch", urls=urls)
     assert (status, body["error"]["code"]) == (400, "VALIDATION_ERROR")
 
 
@@ -529,9 +536,10 @@ async def test_a_server_that_stops_cuts_the_lines(tmp_path: Path) -> None:
 # POST /extract-transcript
 
 
-async def test_captions_are_told_with_what_else_there_is(front: Front) -> None:
+@shared
+async def test_captions_are_told_with_what_else_there_is(lasting: Front) -> None:
     status, body = await asked(
-        front, "/extract-transcript", url=front.origin.url("captions"), preferred_language="es"
+        lasting, "/extract-transcript", url=lasting.origin.url("captions"), preferred_language="es"
     )
     assert status == 200
     models.Envelope[models.Captions].model_validate_json(json.dumps(body))
@@ -543,11 +551,12 @@ async def test_captions_are_told_with_what_else_there_is(front: Front) -> None:
     ]  # fmt: skip
     for language in (None, "fr"):  # a preference, and no more
         _, body = await asked(
-            front, "/extract-transcript", url=front.origin.url("captions"), preferred_language=language
+            lasting, "/extract-transcript", url=lasting.origin.url("captions"), preferred_language=language
         )
         assert (body["data"]["source"], body["data"]["language"]) == ("recognised", "en")
 
 
+@shared
 @pytest.mark.parametrize(
     ("name", "status", "code"),
     [
@@ -557,11 +566,11 @@ async def test_captions_are_told_with_what_else_there_is(front: Front) -> None:
     ],
 )  # fmt: skip
 async def test_captions_that_are_not_to_be_had_say_why(
-    front: Front, name: str, status: int, code: str
+    lasting: Front, name: str, status: int, code: str
 ) -> None:
-    told, body = await asked(front, "/extract-transcript", url=front.origin.url(name))
+    told, body = await asked(lasting, "/extract-transcript", url=lasting.origin.url(name))
     assert (told, body["error"]["code"]) == (status, code)
-    assert body["error"]["details"]["url"] == front.origin.url(name)
+    assert body["error"]["details"]["url"] == lasting.origin.url(name)
 
 
 # the service itself

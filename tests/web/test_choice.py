@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 from gateway.wire import multipart
 from gateway.wire.multipart import Received
 from tests.origin.scenarios import SCENARIOS
-from tests.web.conftest import Front, Start, until
+from tests.web.conftest import Front, Start, shared, until
 
 STEM = "clipwire.demo_7400000000000000"
 
@@ -60,6 +61,7 @@ def samples(media: bytes) -> list[bytes]:
 # quality and codec
 
 
+@shared
 @pytest.mark.parametrize(
     ("fields", "clip"),
     [
@@ -78,15 +80,15 @@ def samples(media: bytes) -> list[bytes]:
     ],
 )
 async def test_the_bytes_are_those_of_the_quality_and_codec_asked_for(
-    front: Front, fields: dict[str, Any], clip: str
+    lasting: Front, fields: dict[str, Any], clip: str
 ) -> None:
-    (part,) = await sent(front, "qualities", **fields)
-    assert part.body == front.origin.clip(clip)
+    (part,) = await sent(lasting, "qualities", **fields)
+    assert part.body == lasting.origin.clip(clip)
     assert name(part) == f"{STEM}016.mp4"
-    (post,) = await planned(front, "qualities", **fields)
+    (post,) = await planned(lasting, "qualities", **fields)
     codec = "h265" if clip.startswith("bytevc1") else "h264"
     assert (post["parts"][0]["codec"], post["parts"][0]["bytes"]) == (codec, len(part.body))
-    assert front.origin.hits["media:watermarked"] == 0
+    assert lasting.origin.hits["media:watermarked"] == 0
 
 
 async def test_hevc_that_is_not_there_gives_way_to_h264_unnoticed(front: Front) -> None:
@@ -99,14 +101,16 @@ async def test_hevc_that_is_not_there_gives_way_to_h264_unnoticed(front: Front) 
     assert front.origin.hits["media:video"] == 1
 
 
-async def test_hevc_without_sound_is_not_asked_for(front: Front) -> None:
-    (part,) = await sent(front, "hevc_mute", codec="h265")
-    assert part.body == front.origin.clip("h264-540")
-    assert front.origin.hits["media:bytevc1-720-mute"] == 0
+@shared
+async def test_hevc_without_sound_is_not_asked_for(lasting: Front) -> None:
+    (part,) = await sent(lasting, "hevc_mute", codec="h265")
+    assert part.body == lasting.origin.clip("h264-540")
+    assert lasting.origin.hits["media:bytevc1-720-mute"] == 0
 
 
-async def test_when_both_codecs_fail_it_is_told(front: Front) -> None:
-    async with front.post("/download", **wish(front, "cdn_404", "ORIGINAL", codec="h265")) as response:
+@shared
+async def test_when_both_codecs_fail_it_is_told(lasting: Front) -> None:
+    async with lasting.post("/download", **wish(lasting, "cdn_404", "ORIGINAL", codec="h265")) as response:
         body = await response.json()
     assert (response.status, body["code"]) == (500, "UPSTREAM_FAILED")
 
@@ -114,15 +118,16 @@ async def test_when_both_codecs_fail_it_is_told(front: Front) -> None:
 # sound only
 
 
+@shared
 @pytest.mark.parametrize("scenario", ["video", "video_moov_last", "video_fragmented", "cdn_dies_once"])
-async def test_sound_only_is_the_videos_own_soundtrack_not_its_music(front: Front, scenario: str) -> None:
-    (part,) = await sent(front, scenario, "AUDIO_ONLY")
+async def test_sound_only_is_the_videos_own_soundtrack_not_its_music(lasting: Front, scenario: str) -> None:
+    (part,) = await sent(lasting, scenario, "AUDIO_ONLY")
     assert part.headers["content-type"] == "audio/mp4"
     assert part.headers["content-length"] == str(len(part.body))
     assert name(part).endswith(".m4a")
     assert part.body.index(b"moov") < part.body.index(b"mdat")
-    assert samples(part.body) == samples(front.origin.parts(scenario)[0])
-    assert front.origin.hits["media:music"] == 0
+    assert samples(part.body) == samples(lasting.origin.parts(scenario)[0])
+    assert lasting.origin.hits["media:music"] == 0
 
 
 async def test_sound_only_of_photos_is_their_sound_as_the_site_has_it(front: Front) -> None:
@@ -145,6 +150,7 @@ async def test_a_soundtrack_shares_the_videos_one_read(front: Front) -> None:
     assert front.origin.hits["media:video"] == 1
 
 
+@shared
 @pytest.mark.parametrize(
     ("scenario", "status", "code"),
     [
@@ -152,8 +158,10 @@ async def test_a_soundtrack_shares_the_videos_one_read(front: Front) -> None:
         ("big", 400, "MEDIA_UNDECODABLE"), ("private", 400, "VIDEO_PRIVATE"),
     ],
 )  # fmt: skip
-async def test_no_sound_is_told_before_the_head(front: Front, scenario: str, status: int, code: str) -> None:
-    async with front.post("/download", **wish(front, scenario, "AUDIO_ONLY")) as response:
+async def test_no_sound_is_told_before_the_head(
+    lasting: Front, scenario: str, status: int, code: str
+) -> None:
+    async with lasting.post("/download", **wish(lasting, scenario, "AUDIO_ONLY")) as response:
         body = await response.json()
     assert (response.status, body["code"]) == (status, code)
     assert set(body) == {"detail", "code", "message"}
@@ -171,17 +179,19 @@ async def test_a_client_that_leaves_ends_the_read_for_its_sound(front: Front) ->
 # the cover
 
 
+@shared
 @pytest.mark.parametrize("mode", ["ORIGINAL", "VIDEO_ONLY", "AUDIO_ONLY"])
-async def test_the_cover_is_the_last_part(front: Front, mode: str) -> None:
-    *_, last = parts = await sent(front, "video", mode, thumbnail=True)
+async def test_the_cover_is_the_last_part(lasting: Front, mode: str) -> None:
+    *_, last = parts = await sent(lasting, "video", mode, thumbnail=True)
     assert len(parts) == 2
-    assert last.body == front.origin.clip("slide-1")
+    assert last.body == lasting.origin.clip("slide-1")
     assert (last.headers["content-type"], name(last)) == ("image/jpeg", f"{STEM}001_cover.jpg")
 
 
-async def test_the_cover_of_photos_comes_after_their_sound(front: Front) -> None:
-    parts = await sent(front, "photo3", thumbnail=True)
-    assert [one.body for one in parts] == [*front.origin.parts("photo3"), front.origin.clip("slide-1")]
+@shared
+async def test_the_cover_of_photos_comes_after_their_sound(lasting: Front) -> None:
+    parts = await sent(lasting, "photo3", thumbnail=True)
+    assert [one.body for one in parts] == [*lasting.origin.parts("photo3"), lasting.origin.clip("slide-1")]
     assert [name(one) for one in parts][-2:] == [f"{STEM}010.mp3", f"{STEM}010_cover.jpg"]
 
 
@@ -204,11 +214,12 @@ async def test_several_posts_come_in_one_stream_in_order(front: Front) -> None:
     assert front.origin.hits["media:video"] == 1
 
 
-async def test_ten_posts_at_once_are_within_the_bounds(front: Front) -> None:
+@shared
+async def test_ten_posts_at_once_are_within_the_bounds(lasting: Front) -> None:
     names = ["video", "video_moov_last", "video_fragmented", "speech", "photo3", "photo_silent",
              "photo_webp", "qualities", "hevc_mute", "captions"]  # fmt: skip
-    parts = await sent(front, names)
-    assert [one.body for one in parts] == [body for one in names for body in front.origin.parts(one)]
+    parts = await sent(lasting, names)
+    assert [one.body for one in parts] == [body for one in names for body in lasting.origin.parts(one)]
 
 
 async def test_several_posts_do_not_wait_behind_each_other_until_they_are_busy(start: Start) -> None:
@@ -218,6 +229,7 @@ async def test_several_posts_do_not_wait_behind_each_other_until_they_are_busy(s
     assert [one.body for one in parts] == [body for one in names for body in front.origin.parts(one)]
 
 
+@shared
 @pytest.mark.parametrize(
     ("names", "status", "code", "place"),
     [
@@ -227,33 +239,36 @@ async def test_several_posts_do_not_wait_behind_each_other_until_they_are_busy(s
     ],
 )  # fmt: skip
 async def test_one_post_that_is_not_to_be_had_fails_them_all_and_says_which(
-    front: Front, names: list[str], status: int, code: str, place: int
+    lasting: Front, names: list[str], status: int, code: str, place: int
 ) -> None:
     mode = "AUDIO_ONLY" if code == "NOT_VIDEO_CONTENT" else "ORIGINAL"
-    async with front.post("/download", **wish(front, names, mode)) as response:
+    async with lasting.post("/download", **wish(lasting, names, mode)) as response:
         body = await response.json()
     assert (response.status, body["code"]) == (status, code)
     assert body["message"].startswith(f"urls[{place}]: ")
-    await until(lambda: front.origin.open_reads == 0)
+    await until(lambda: lasting.origin.open_reads == 0)
 
 
-async def test_what_is_no_address_is_told_with_its_place(front: Front) -> None:
-    body = {"urls": [front.origin.url("video"), "hello"], "content_type": "ORIGINAL"}
-    async with front.post("/download", **body) as response:
+@shared
+async def test_what_is_no_address_is_told_with_its_place(lasting: Front) -> None:
+    body = {"urls": [lasting.origin.url("video"), "hello"], "content_type": "ORIGINAL"}
+    async with lasting.post("/download", **body) as response:
         told = await response.json()
     assert (response.status, told["code"]) == (400, "INVALID_URL")
     assert told["message"].startswith("urls[1]: ")
 
 
-async def test_a_single_one_of_urls_is_told_like_a_url(front: Front) -> None:
-    async with front.post("/download", **wish(front, ["private"], "ORIGINAL")) as response:
+@shared
+async def test_a_single_one_of_urls_is_told_like_a_url(lasting: Front) -> None:
+    async with lasting.post("/download", **wish(lasting, ["private"], "ORIGINAL")) as response:
         several = await response.json()
-    async with front.download("private") as response:
+    async with lasting.download("private") as response:
         assert several == await response.json()
 
 
-async def test_a_post_that_breaks_later_breaks_the_stream_of_all(front: Front) -> None:
-    async with front.post("/download", **wish(front, ["video", "cdn_dies"], "ORIGINAL")) as response:
+@shared
+async def test_a_post_that_breaks_later_breaks_the_stream_of_all(lasting: Front) -> None:
+    async with lasting.post("/download", **wish(lasting, ["video", "cdn_dies"], "ORIGINAL")) as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
@@ -262,6 +277,7 @@ async def test_a_post_that_breaks_later_breaks_the_stream_of_all(front: Front) -
 # wrong wishes
 
 
+@shared
 @pytest.mark.parametrize("path", ["/download", "/api/v3/download", "/download/plan", "/api/v3/download/plan"])
 @pytest.mark.parametrize(
     ("fields", "at"),
@@ -279,9 +295,10 @@ async def test_a_post_that_breaks_later_breaks_the_stream_of_all(front: Front) -
     ],
 )  # fmt: skip
 async def test_wrong_wishes_are_a_validation_error(
-    front: Front, path: str, fields: dict[str, Any], at: list[str | int]
+    lasting: Front, path: str, fields: dict[str, Any], at: list[str | int]
 ) -> None:
-    async with front.post(path, **({"url": "x", "content_type": "ORIGINAL"} | fields)) as response:
+    hits = Counter(lasting.origin.hits)
+    async with lasting.post(path, **({"url": "x", "content_type": "ORIGINAL"} | fields)) as response:
         body = await response.json()
         assert response.status == 422
     assert body["message"] == "Validation Error"
@@ -289,9 +306,10 @@ async def test_wrong_wishes_are_a_validation_error(
     assert fault["loc"] == ["body", *at]
     assert fault["msg"]
     assert fault["type"]
-    assert not front.origin.hits
+    assert lasting.origin.hits == hits
 
 
+@shared
 @pytest.mark.parametrize("path", ["/download", "/download/plan"])
 @pytest.mark.parametrize(
     ("body", "words"),
@@ -302,9 +320,9 @@ async def test_wrong_wishes_are_a_validation_error(
     ],
 )  # fmt: skip
 async def test_what_is_missing_is_told_in_the_documented_words(
-    front: Front, path: str, body: dict[str, Any], words: str
+    lasting: Front, path: str, body: dict[str, Any], words: str
 ) -> None:
-    async with front.post(path, **body) as response:
+    async with lasting.post(path, **body) as response:
         assert (response.status, await response.json()) == (400, {"detail": words})
 
 
@@ -376,17 +394,19 @@ async def test_a_part_that_broke_is_not_cached(front: Front) -> None:
     assert part["cached"] is False
 
 
-async def test_a_plan_fails_as_the_download_would(front: Front) -> None:
+@shared
+async def test_a_plan_fails_as_the_download_would(lasting: Front) -> None:
     for scenario in ("private", "geo", "no_formats", "photo_silent"):
         answers = []
         for path in ("/download", "/download/plan", "/api/v3/download/plan"):
-            async with front.post(path, **wish(front, scenario, "AUDIO_ONLY")) as response:
+            async with lasting.post(path, **wish(lasting, scenario, "AUDIO_ONLY")) as response:
                 answers.append((response.status, await response.json()))
         assert answers[0][0] == 400
         assert answers[1:] == answers[:1] * 2
 
 
-async def test_the_smallest_is_not_the_watermarked_one(front: Front) -> None:
-    (post,) = await planned(front, "qualities", quality="worst")
+@shared
+async def test_the_smallest_is_not_the_watermarked_one(lasting: Front) -> None:
+    (post,) = await planned(lasting, "qualities", quality="worst")
     assert [part["watermark"] for part in post["parts"]] == [False]
     assert post["parts"][0]["width"] == 360

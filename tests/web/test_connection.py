@@ -240,10 +240,10 @@ async def test_a_head_that_stops_is_told(start: Start) -> None:
 
 async def test_a_connection_that_says_nothing_is_not_hurried(start: Start) -> None:
     """Browsers open one ahead; and between two requests nothing is due."""
-    front = await start(head_s=0.2)
+    front = await start(head_s=2)
     async with asyncio.timeout(20), connected(front) as (reader, writer):
         for _ in range(2):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(2.2)
             writer.write(LIVE[:10])
             await asyncio.sleep(0.05)
             writer.write(LIVE[10:])

@@ -26,7 +26,7 @@ from tests.bench.process import free_port
 from tests.speech import clips
 from tests.web.test_uploads import SOUND
 
-KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 20
+KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 12
 AT_ONCE = 4  # gateways, of one data folder: to start one takes longer than to kill it
 CODES = 8  # in use at once in each, each at another point of its way
 LEASE_S = 1

@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -22,7 +23,7 @@ from tests.speech import clips
 from tests.store.conftest import cluster as cluster
 from tests.store.conftest import file as file
 from tests.store.conftest import url as url
-from tests.web.conftest import Front, Start, started, until
+from tests.web.conftest import Front, Start, shared, started, until
 from tests.web.test_uploads import (
     AUDIO,
     FORM,
@@ -42,6 +43,11 @@ FORMED = {"Content-Type": FORM}
 KEY = {"X-API-Key": ADMIN}
 SILENCE = clips.wav(bytes(32_000 * 3))
 
+FIELDS: dict[str, Any] = {
+    "model": "base", "workers": 1, "admin_key": ADMIN, "open": "true",
+    "streams_max": 200, "rate_limit_capacity": 10_000,
+}  # fmt: skip
+
 Listening = Callable[..., Any]
 
 
@@ -59,11 +65,7 @@ async def listening(start: Start, tmp_path: Path, data_dir: Path, base_model: Pa
     (tmp_path / "data" / "models").symlink_to(data_dir / "models")  # the uploads are of this database only
 
     async def listening(**settings: Any) -> Front:
-        fields = {
-            "workers": 1, "admin_key": ADMIN, "open": "true", "database_url": url,
-            "streams_max": 200, "rate_limit_capacity": 10_000,
-        } | settings  # fmt: skip
-        front: Front = await start(model="base", **fields)
+        front: Front = await start(**(FIELDS | {"database_url": url} | settings))
         await until(lambda: front.gateway.ready, 60)
         return front
 
@@ -75,6 +77,40 @@ async def front(listening: Listening) -> AsyncIterator[Front]:
     found: Front = await listening()
     yield found
     await kept_books(found)
+
+
+@asynccontextmanager
+async def laid(folder: Path, data_dir: Path, **settings: Any) -> AsyncIterator[Front]:
+    (folder / "data").mkdir()
+    (folder / "data" / "models").symlink_to(data_dir / "models")
+    async with started(folder, **(FIELDS | settings)) as front:
+        await until(lambda: front.gateway.ready, 60)
+        yield front
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ledger(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path, base_model: Path
+) -> AsyncIterator[Front]:
+    """One for all that look at their own codes only, and do not hear all of the clip that others leave."""
+    async with laid(tmp_path_factory.mktemp("ledger"), data_dir) as front:
+        yield front
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def till(ledger: Front) -> AsyncIterator[Front]:
+    yield ledger
+    await kept_books(ledger)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def narrow(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path, base_model: Path
+) -> AsyncIterator[Front]:
+    """One that takes little."""
+    folder = tmp_path_factory.mktemp("narrow")
+    async with laid(folder, data_dir, video_duration_max=12, upload_bytes_max=600_000) as front:
+        yield front
 
 
 async def issued(front: Front, seconds: float = 3600, **more: Any) -> Issued:
@@ -227,9 +263,10 @@ async def test_of_fifty_who_race_for_one_code_one_gets_it(front: Front, kind: st
     assert len(await rows(front, transcripts)) == 1
 
 
-async def test_a_second_of_padding_is_forgiven_and_not_charged(front: Front) -> None:
+@shared
+async def test_a_second_of_padding_is_forgiven_and_not_charged(till: Front) -> None:
     sound = clips.wav(bytes(32_000 * 4 - 3200))  # 3.9 s
-    status, told = await sent(front, (await issued(front, seconds=3)).code, sound)
+    status, told = await sent(till, (await issued(till, seconds=3)).code, sound)
     assert (status, told["duration_s"], told["charged_s"]) == (201, 3.9, 3)
 
 
@@ -249,11 +286,12 @@ async def test_an_idempotency_key_makes_one_transcript_of_two_requests(front: Fr
     assert len(await rows(front, transcripts)) == 3
 
 
-async def test_a_key_whose_request_failed_is_good_for_another_try(front: Front) -> None:
-    one = await issued(front)
+@shared
+async def test_a_key_whose_request_failed_is_good_for_another_try(till: Front) -> None:
+    one = await issued(till)
     key = {"Idempotency-Key": "a"}
-    assert await refused(front, one.code, b"not a sound", **key) == (415, "NOT_AUDIO")
-    assert (await sent(front, one.code, **key))[0] == 201
+    assert await refused(till, one.code, b"not a sound", **key) == (415, "NOT_AUDIO")
+    assert (await sent(till, one.code, **key))[0] == 201
 
 
 async def test_who_does_not_wait_follows_it_by_its_id(front: Front) -> None:
@@ -332,31 +370,33 @@ async def test_a_webhook_is_told_how_it_ended(listening: Listening) -> None:
 # Refused
 
 
-async def test_codes_that_cannot_be_used(front: Front) -> None:
-    spent, revoked = await issued(front), await issued(front)
-    expired = await issued(front, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    held = await issued(front)
-    await front.gateway.codes.patch(revoked.id, Change(revoked=True))
-    await sent(front, spent.code)
-    hold = await front.gateway.holds.hold(held.code)
+@shared
+async def test_codes_that_cannot_be_used(till: Front) -> None:
+    spent, revoked = await issued(till), await issued(till)
+    expired = await issued(till, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    held = await issued(till)
+    await till.gateway.codes.patch(revoked.id, Change(revoked=True))
+    await sent(till, spent.code)
+    hold = await till.gateway.holds.hold(held.code)
     for code, wanted in (
         (None, (401, "CODE_UNKNOWN")), ("", (401, "CODE_UNKNOWN")), ("AAAAA" * 5, (401, "CODE_UNKNOWN")),
         (spent.code, (409, "CODE_USED")), (revoked.code, (409, "CODE_REVOKED")),
         (expired.code, (409, "CODE_EXPIRED")), (held.code, (409, "CODE_HELD")),
     ):  # fmt: skip
-        assert await refused(front, code) == wanted
+        assert await refused(till, code) == wanted
         fields = () if code is None else (("code", code.encode()),)
         for body in (form(*fields, ("file", SILENCE)), form(("file", SILENCE), *fields)):
-            assert await refused(front, None, body, **{"Content-Type": FORM}) == wanted
+            assert await refused(till, None, body, **{"Content-Type": FORM}) == wanted
         if code:  # before the client is told to send anything
             more = ("Expect: 100-continue", f"X-Auth-Code: {code}")
-            async with raw(front, "/transcripts", *more, media="audio/wav") as request:
+            async with raw(till, "/transcripts", *more, media="audio/wav") as request:
                 status, error = await request.error()
             assert (status, error["code"]) == wanted
-    await nothing_left(front)
-    assert await front.gateway.holds.void(hold)
+    await nothing_left(till)
+    assert await till.gateway.holds.void(hold)
 
 
+@shared
 @pytest.mark.parametrize(
     ("seconds", "data", "headers", "wanted"),
     [
@@ -376,44 +416,46 @@ async def test_codes_that_cannot_be_used(front: Front) -> None:
     ],
 )  # fmt: skip
 async def test_what_fails_costs_nothing(
-    listening: Listening, seconds: float, data: bytes, headers: dict[str, str], wanted: tuple[int, str]
+    narrow: Front, seconds: float, data: bytes, headers: dict[str, str], wanted: tuple[int, str]
 ) -> None:
-    front = await listening(video_duration_max=12, upload_bytes_max=600_000)
-    one = await issued(front, seconds=seconds)
-    assert await refused(front, one.code, data, **headers) == wanted
-    assert await state(front, one) == "active"  # when it is told, and not some time later
-    await back(front, one)
-    await kept_books(front)
+    one = await issued(narrow, seconds=seconds)
+    assert await refused(narrow, one.code, data, **headers) == wanted
+    assert await state(narrow, one) == "active"  # when it is told, and not some time later
+    await back(narrow, one)
+    await kept_books(narrow)
     if data:
         async with asyncio.timeout(10):
-            chunked = await refused(front, one.code, pieces(data), **headers)
+            chunked = await refused(narrow, one.code, pieces(data), **headers)
         assert chunked == wanted
-        await back(front, one)
+        await back(narrow, one)
 
 
-async def test_a_field_after_the_file_comes_too_late_where_the_code_came_first(front: Front) -> None:
-    one = await issued(front)
+@shared
+async def test_a_field_after_the_file_comes_too_late_where_the_code_came_first(till: Front) -> None:
+    one = await issued(till)
     late = form(("code", one.code.encode()), ("file", SOUND), ("language", b"en"))
-    assert await refused(front, None, late, **FORMED) == (400, "VALIDATION_ERROR")
-    await back(front, one)
+    assert await refused(till, None, late, **FORMED) == (400, "VALIDATION_ERROR")
+    await back(till, one)
     rightly = form(("file", SOUND), ("language", b"en"), ("code", one.code.encode()))
-    assert (await sent(front, None, rightly, **FORMED))[0] == 201
+    assert (await sent(till, None, rightly, **FORMED))[0] == 201
 
 
-async def test_a_truncated_mp3_costs_what_there_is_of_it(front: Front) -> None:
-    status, told = await sent(front, (await issued(front)).code, SOUND[: len(SOUND) // 2], **AUDIO)
+@shared
+async def test_a_truncated_mp3_costs_what_there_is_of_it(till: Front) -> None:
+    status, told = await sent(till, (await issued(till)).code, SOUND[: len(SOUND) // 2], **AUDIO)
     assert status == 201
     assert told["charged_s"] == pytest.approx(5, abs=0.3)
 
 
-async def test_a_header_that_lies_of_its_length_does_not_help(front: Front) -> None:
+@shared
+async def test_a_header_that_lies_of_its_length_does_not_help(till: Front) -> None:
     """A WAV that says it is 1 s and goes on, and one that says it is an hour and is short."""
-    one = await issued(front, seconds=1)
+    one = await issued(till, seconds=1)
     long = clips.wav(bytes(32_000 * 10))
-    assert (await refused(front, one.code, long)) == (402, "CREDIT_TOO_SMALL")
+    assert (await refused(till, one.code, long)) == (402, "CREDIT_TOO_SMALL")
     data = bytearray(SILENCE)
     data[40:44] = (32_000 * 3600).to_bytes(4, "little")
-    status, told = await sent(front, (await issued(front, seconds=5)).code, bytes(data))
+    status, told = await sent(till, (await issued(till, seconds=5)).code, bytes(data))
     assert (status, told["charged_s"]) == (201, 3)
 
 
@@ -429,22 +471,23 @@ async def test_a_slow_body_is_given_up(listening: Listening) -> None:
     await kept_books(front)
 
 
+@shared
 @pytest.mark.parametrize("share", [0, 0.3, 0.75, 1])
 @pytest.mark.parametrize("media", ["video/mp4", FORM])
-async def test_a_client_that_leaves_has_its_code_back(front: Front, share: float, media: str) -> None:
+async def test_a_client_that_leaves_has_its_code_back(till: Front, share: float, media: str) -> None:
     """Before the body, in its middle, and while the words are recognised."""
-    one = await issued(front)
+    one = await issued(till)
     body = SPEECH if media == "video/mp4" else form(("code", one.code.encode()), ("file", SPEECH))
     code = (f"X-Auth-Code: {one.code}",) if media == "video/mp4" else ()
-    async with raw(front, "/transcripts", *code, media=media) as request:
+    async with raw(till, "/transcripts", *code, media=media) as request:
         request.send(body[: int(len(body) * share)] or b"--")
         if share or code:
             async with asyncio.timeout(10):
-                while await state(front, one) == "active":
+                while await state(till, one) == "active":
                     await asyncio.sleep(0.005)
         request.writer.transport.abort()
-    await back(front, one)
-    assert (await sent(front, one.code))[0] == 201
+    await back(till, one)
+    assert (await sent(till, one.code))[0] == 201
 
 
 async def test_a_transcript_that_is_stopped_gives_its_code_back(front: Front) -> None:
@@ -471,12 +514,12 @@ async def test_a_code_that_is_revoked_at_work_stops_it(listening: Listening) -> 
 
 
 async def test_a_hold_is_renewed_as_long_as_its_work_goes_on(listening: Listening) -> None:
-    front = await listening(lease_s=1)
+    front = await listening(lease_s=3)
     one = await issued(front)
     async with raw(front, "/transcripts", f"X-Auth-Code: {one.code}") as request:
         for at in range(8):
             request.send(SPEECH[at * len(SPEECH) // 8 : (at + 1) * len(SPEECH) // 8])
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
             assert await state(front, one) == "held"
         request.finish()
         status, _ = await request.head()
@@ -505,13 +548,14 @@ async def test_a_store_that_fails_at_the_end_costs_nothing(
     assert (await sent(front, one.code))[0] == 201
 
 
+@shared
 @pytest.mark.parametrize("lost", [False, True])
 async def test_a_store_that_fails_once_at_the_end_is_asked_again(
-    front: Front, monkeypatch: pytest.MonkeyPatch, lost: bool
+    till: Front, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     """Also where it had done what it was asked, and only the answer was lost."""
-    one = await issued(front)
-    posted, completed, times = front.gateway.holds.post, front.gateway.jobs.complete, 0
+    one = await issued(till)
+    posted, completed, times = till.gateway.holds.post, till.gateway.jobs.complete, 0
 
     async def failing(tx: Any, *what: Any) -> int:
         nonlocal times
@@ -520,13 +564,13 @@ async def test_a_store_that_fails_once_at_the_end_is_asked_again(
             return await posted(tx, *what)
         if lost:
             await posted(tx, *what)
-            (job,) = [row for row in await rows(front, jobs) if row.state == "RUNNING"]
+            (job,) = [row for row in await rows(till, jobs) if row.state == "RUNNING"]
             await completed(tx, job.id)
             await tx.commit()
         raise StoreUnavailable
 
-    monkeypatch.setattr(front.gateway.holds, "post", failing)
-    status, told = await sent(front, one.code)
+    monkeypatch.setattr(till.gateway.holds, "post", failing)
+    status, told = await sent(till, one.code)
     assert (status, told["charged_s"], times) == (201, 3, 2)
 
 

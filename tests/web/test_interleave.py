@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,16 +11,9 @@ import pytest
 from gateway.wire import events, multipart
 from gateway.wire.events import End, Event, Failed, Info, Segment
 from gateway.wire.multipart import Received
-from tests.web.conftest import Front, Start, until
+from tests.web.conftest import Front, shared, until
 
 WORDS = "transcript.ndjson"
-
-
-@pytest.fixture
-async def speaking(start: Start, data_dir: Path, base_model: Path) -> Front:
-    front: Front = await start(data_dir=data_dir, model="base", workers=1)
-    await until(lambda: front.gateway.ready, 60)
-    return front
 
 
 def ask(front: Front, name: str, mode: str = "ORIGINAL") -> Any:
@@ -66,31 +58,34 @@ async def test_words_come_between_the_slices_before_the_media_have_ended(speakin
     assert speaking.origin.hits["media:speech"] == 1  # one read for the media and for the words
 
 
+@shared
 @pytest.mark.parametrize("mode", ["ORIGINAL", "VIDEO_ONLY"])
-async def test_a_photo_posts_sound_is_heard_too(speaking: Front, mode: str) -> None:
-    async with ask(speaking, "photo3", mode) as response:
+async def test_a_photo_posts_sound_is_heard_too(hearing: Front, mode: str) -> None:
+    async with ask(hearing, "photo3", mode) as response:
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         files, said = put_together(list(multipart.parts(await response.read(), boundary)))
     assert isinstance(said[-1], End)
     if mode == "ORIGINAL":
-        assert list(files.values()) == speaking.origin.parts("photo3")
+        assert list(files.values()) == hearing.origin.parts("photo3")
     else:
         assert len(files) == 1
 
 
-async def test_a_transcript_that_fails_leaves_the_media_whole(speaking: Front) -> None:
-    async with ask(speaking, "big") as response:  # no sound in it
+@shared
+async def test_a_transcript_that_fails_leaves_the_media_whole(hearing: Front) -> None:
+    async with ask(hearing, "big") as response:  # no sound in it
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         files, said = put_together(list(multipart.parts(await response.read(), boundary)))
-    assert list(files.values()) == speaking.origin.parts("big")
+    assert list(files.values()) == hearing.origin.parts("big")
     assert isinstance(said[-1], Failed)
 
 
-async def test_an_origin_that_dies_breaks_the_answer(speaking: Front) -> None:
-    async with ask(speaking, "cdn_dies") as response:
+@shared
+async def test_an_origin_that_dies_breaks_the_answer(hearing: Front) -> None:
+    async with ask(hearing, "cdn_dies") as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    await until(lambda: len(speaking.gateway.transcripts) == 0)
+    await until(lambda: len(hearing.gateway.transcripts) == 0)
 
 
 async def test_a_client_that_leaves_ends_both(speaking: Front) -> None:

@@ -16,7 +16,7 @@ from clipwire import Client, Cut
 
 from gateway.wire import multipart, tickets
 from gateway.wire.tickets import Ticket
-from tests.web.conftest import Front, Start, started, until
+from tests.web.conftest import Front, Start, shared, started, until
 
 SECRET = "a secret that two gateways share"
 KEY = "video:h264_540p_379100-0"
@@ -182,11 +182,12 @@ async def test_a_link_is_good_after_a_restart(tmp_path: Path) -> None:
 # ranges that are none
 
 
+@shared
 @pytest.mark.parametrize("span", ["5-4", "0-1,5-6", "x", "-", "0-99999999999999999999"])
-async def test_what_is_not_one_range_is_answered_with_the_whole(front: Front, span: str) -> None:
-    (link,) = await links(front, "video")
-    status, headers, body = await got(front, link, span)
-    assert (status, body) == (200, bytes_of(front, "video"))
+async def test_what_is_not_one_range_is_answered_with_the_whole(lasting: Front, span: str) -> None:
+    (link,) = await links(lasting, "video")
+    status, headers, body = await got(lasting, link, span)
+    assert (status, body) == (200, bytes_of(lasting, "video"))
     assert "Content-Range" not in headers
 
 
@@ -347,8 +348,9 @@ async def test_links_that_are_not_ours_are_refused_without_a_request_to_anybody(
     assert not front.origin.hits
 
 
-async def test_a_link_whose_time_is_over_says_so(front: Front) -> None:
-    assert await error(front, await link_to(front, "video", seconds=-1)) == (410, "LINK_EXPIRED")
+@shared
+async def test_a_link_whose_time_is_over_says_so(lasting: Front) -> None:
+    assert await error(lasting, await link_to(lasting, "video", seconds=-1)) == (410, "LINK_EXPIRED")
 
 
 async def test_links_are_good_as_long_as_is_set(start: Start) -> None:
@@ -359,6 +361,7 @@ async def test_links_are_good_as_long_as_is_set(start: Start) -> None:
     assert await error(front, link) == (410, "LINK_EXPIRED")
 
 
+@shared
 @pytest.mark.parametrize(
     ("name", "status", "code"),
     [
@@ -368,23 +371,25 @@ async def test_links_are_good_as_long_as_is_set(start: Start) -> None:
         ("video", 502, "UPSTREAM_FAILED"),  # it has no such part
     ],
 )
-async def test_a_part_that_is_gone_says_why(front: Front, name: str, status: int, code: str) -> None:
-    ticket = Ticket(front.origin.scenarios[name].id, "video:gone", "video/mp4", int(time.time()) + 60)
-    link = tickets.link(ticket, "a.mp4", front.gateway.secret)
+async def test_a_part_that_is_gone_says_why(lasting: Front, name: str, status: int, code: str) -> None:
+    ticket = Ticket(lasting.origin.scenarios[name].id, "video:gone", "video/mp4", int(time.time()) + 60)
+    link = tickets.link(ticket, "a.mp4", lasting.gateway.secret)
     assert link is not None
-    assert await error(front, link) == (status, code)
+    assert await error(lasting, link) == (status, code)
 
 
-async def test_a_file_of_another_type_is_not_served_under_the_old_name(front: Front) -> None:
-    post_id, key = front.origin.scenarios["video"].id, await key_of(front, "video")
-    link = tickets.link(Ticket(post_id, key, "image/jpeg", 2**40), "a.jpg", front.gateway.secret)
+@shared
+async def test_a_file_of_another_type_is_not_served_under_the_old_name(lasting: Front) -> None:
+    post_id, key = lasting.origin.scenarios["video"].id, await key_of(lasting, "video")
+    link = tickets.link(Ticket(post_id, key, "image/jpeg", 2**40), "a.jpg", lasting.gateway.secret)
     assert link is not None
-    assert await error(front, link) == (502, "UPSTREAM_FAILED")
+    assert await error(lasting, link) == (502, "UPSTREAM_FAILED")
 
 
-async def test_other_methods_are_refused(front: Front) -> None:
-    (link,) = await links(front, "video")
-    async with front.session.post(front.url + link) as response:
+@shared
+async def test_other_methods_are_refused(lasting: Front) -> None:
+    (link,) = await links(lasting, "video")
+    async with lasting.session.post(lasting.url + link) as response:
         assert response.status == 405
         assert response.headers["Allow"] == "GET,HEAD"
 

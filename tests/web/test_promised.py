@@ -261,7 +261,8 @@ async def test_a_code_whose_lease_was_over_at_the_end_is_taken_again_too(gateway
             if not lost["times"]:
                 lost["times"] += 1
                 await lapse(front.gateway.database)
-                assert await front.gateway.holds.expire() == 1
+                await front.gateway.holds.expire()  # unless a sweep of the gateway's own was faster
+                assert await state(front, one) == "active"
             return await price(hold, ms)
 
         front.gateway.holds.price = late  # type: ignore[method-assign]
@@ -279,7 +280,7 @@ async def test_a_database_that_is_away_while_a_job_is_taken_up(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once as it is settled, and then as it is taken up: a lease later it goes on."""
-    async with gateways(lease_s=1) as front:
+    async with gateways(lease_s=2) as front:
         one, failures = await issued(front), {"post": 0, "again": 0}
         posted, taken = front.gateway.holds.post, front.gateway.holds.again
 
@@ -451,7 +452,7 @@ async def test_who_cancels_elsewhere_is_heard_of_with_the_next_lease(
     gateways: Gateways, tmp_path: Path, url: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(gateways(lease_s=1))
+        first = await stack.enter_async_context(gateways(lease_s=3))
         other = await stack.enter_async_context(started(tmp_path / "elsewhere", database_url=url))
         one, two = await issued(first), await issued(first)
         paid, free = await promised(first, one), await promised(first, two)

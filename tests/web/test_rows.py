@@ -330,7 +330,8 @@ async def test_what_was_said_is_found_with_its_time_in_any_script(url: str, tmp_
 # a database that is away
 
 
-async def test_the_database_of_a_gateway_is_there_from_its_start(front: Front) -> None:
+async def test_the_database_of_a_gateway_is_there_from_its_start(start: Start, tmp_path: Path) -> None:
+    front = await start(database_url=f"sqlite:///{tmp_path / 'none-yet.db'}")  # without the tables of others
     async with front.session.get(front.url + "/ready") as response:
         assert (await response.json())["database"] == "ok"
 

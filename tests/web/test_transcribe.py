@@ -15,7 +15,7 @@ from gateway.web import accept
 from gateway.wire import events, subtitles
 from gateway.wire.events import End, Event, Failed, Info, Progress, Segment
 from gateway.wire.forms import NAMED
-from tests.web.conftest import Front, Start, until
+from tests.web.conftest import Front, Start, shared, until
 
 NARRATION = (Path(__file__).parents[1] / "origin" / "clips" / "narration.txt").read_text()
 
@@ -44,8 +44,9 @@ def alike(heard: str, said: str) -> float:
     return len(found) / len(words(said))
 
 
-async def test_the_words_of_a_post_come_as_lines(speaking: Front) -> None:
-    async with speaking.post("/transcribe", url=speaking.origin.url("speech")) as response:
+@shared
+async def test_the_words_of_a_post_come_as_lines(hearing: Front) -> None:
+    async with hearing.post("/transcribe", url=hearing.origin.url("speech")) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "application/x-ndjson"
         assert response.headers["Transfer-Encoding"] == "chunked"
@@ -67,12 +68,13 @@ async def test_the_words_of_a_post_come_as_lines(speaking: Front) -> None:
     assert times[-1] <= end.duration
 
 
+@shared
 @pytest.mark.parametrize("how", ["accept", "query"])
-async def test_server_sent_events_are_numbered(speaking: Front, how: str) -> None:
+async def test_server_sent_events_are_numbered(hearing: Front, how: str) -> None:
     headers = {"Accept": "text/event-stream"} if how == "accept" else {}
     path = "/transcribe" + ("?format=sse" if how == "query" else "")
-    wish = {"url": speaking.origin.url("speech")}
-    async with speaking.session.post(speaking.url + path, json=wish, headers=headers) as response:
+    wish = {"url": hearing.origin.url("speech")}
+    async with hearing.session.post(hearing.url + path, json=wish, headers=headers) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
         frames = (await response.text()).rstrip("\n").split("\n\n")
     frames = [frame for frame in frames if not frame.startswith("event: progress")]
@@ -83,11 +85,12 @@ async def test_server_sent_events_are_numbered(speaking: Front, how: str) -> Non
     assert kind == "event: end"
 
 
-async def test_every_form_says_the_same_words(speaking: Front) -> None:
+@shared
+async def test_every_form_says_the_same_words(hearing: Front) -> None:
     async def body(name: str) -> str:
-        wish = {"url": speaking.origin.url("speech"), "words": True, "language": "en"}
-        path = f"{speaking.url}/transcribe?format={name}"
-        async with speaking.session.post(path, json=wish) as response:
+        wish = {"url": hearing.origin.url("speech"), "words": True, "language": "en"}
+        path = f"{hearing.url}/transcribe?format={name}"
+        async with hearing.session.post(path, json=wish) as response:
             assert response.status == 200
             assert response.headers["Content-Type"] == NAMED[name].content_type
             ids.add(response.headers["Transcript-Id"])
@@ -127,13 +130,14 @@ async def test_the_first_words_come_before_the_origin_has_ended(speaking: Front)
     assert isinstance(rest[-1], End)
 
 
-async def test_a_video_is_heard_from_its_own_soundtrack_and_photos_from_their_sound(speaking: Front) -> None:
+@shared
+async def test_a_video_is_heard_from_its_own_soundtrack_and_photos_from_their_sound(hearing: Front) -> None:
     for name, clip in (("video", "video.txt"), ("photo3", "sound.txt")):
         said = (Path(__file__).parents[1] / "origin" / "clips" / clip).read_text()
-        async with speaking.post("/transcribe", url=speaking.origin.url(name)) as response:
+        async with hearing.post("/transcribe", url=hearing.origin.url(name)) as response:
             got = await lines(response)
         assert alike(events.text_of([one for one in got if isinstance(one, Segment)]), said) > 0.7
-    assert speaking.origin.hits["media:music"] == 0
+    assert hearing.origin.hits["media:music"] == 0
 
 
 async def test_two_requests_for_one_post_share_one_transcript(speaking: Front) -> None:
@@ -146,36 +150,40 @@ async def test_two_requests_for_one_post_share_one_transcript(speaking: Front) -
     assert speaking.origin.hits["media:speech"] == 1
 
 
-async def test_a_finished_transcript_is_answered_without_the_site(speaking: Front) -> None:
-    async with speaking.post("/transcribe", url=speaking.origin.url("video")) as response:
+@shared
+async def test_a_finished_transcript_is_answered_without_the_site(hearing: Front) -> None:
+    async with hearing.post("/transcribe", url=hearing.origin.url("video")) as response:
         first = await lines(response)
-    read = speaking.origin.hits["media:video"]
-    async with speaking.post("/transcribe", url=speaking.origin.url("video")) as response:
+    read = hearing.origin.hits["media:video"]
+    async with hearing.post("/transcribe", url=hearing.origin.url("video")) as response:
         assert await lines(response) == first
-    assert speaking.origin.hits["media:video"] == read
+    assert hearing.origin.hits["media:video"] == read
 
 
-async def test_the_sound_of_a_photo_post_is_recognised_once_for_all_posts_with_it(speaking: Front) -> None:
-    async with speaking.post("/transcribe", url=speaking.origin.url("photo3")) as response:
+@shared
+async def test_the_sound_of_a_photo_post_is_recognised_once_for_all_posts_with_it(hearing: Front) -> None:
+    async with hearing.post("/transcribe", url=hearing.origin.url("photo3")) as response:
         first = await lines(response)
-    async with speaking.post("/transcribe", url=speaking.origin.url("photo35")) as response:
+    async with hearing.post("/transcribe", url=hearing.origin.url("photo35")) as response:
         assert await lines(response) == first
-    assert speaking.origin.hits["media:photo35"] == 0
+    assert hearing.origin.hits["media:photo35"] == 0
 
 
-async def test_the_same_video_in_another_post_is_recognised_once(speaking: Front) -> None:
+@shared
+async def test_the_same_video_in_another_post_is_recognised_once(hearing: Front) -> None:
     texts = []
     for name in ("speech", "captions"):
-        async with speaking.post(
-            "/transcribe", url=speaking.origin.url(name), source="speech", language="en"
+        async with hearing.post(
+            "/transcribe", url=hearing.origin.url(name), source="speech", language="en"
         ) as response:
             texts.append([one for one in await lines(response) if isinstance(one, Segment)])
     assert texts[0] == texts[1]
 
 
-async def test_an_origin_that_dies_ends_in_an_error_line_never_in_end(speaking: Front) -> None:
+@shared
+async def test_an_origin_that_dies_ends_in_an_error_line_never_in_end(hearing: Front) -> None:
     """The clip is short: what was heard before the death may come first."""
-    async with speaking.post("/transcribe", url=speaking.origin.url("cdn_dies")) as response:
+    async with hearing.post("/transcribe", url=hearing.origin.url("cdn_dies")) as response:
         if response.status == 200:
             got = await lines(response)
             assert isinstance(got[-1], Failed)
@@ -186,14 +194,15 @@ async def test_an_origin_that_dies_ends_in_an_error_line_never_in_end(speaking: 
             assert (await response.json())["error"]["code"] == "UPSTREAM_FAILED"
 
 
-async def test_failures_before_the_first_event_are_plain_answers(speaking: Front) -> None:
+@shared
+async def test_failures_before_the_first_event_are_plain_answers(hearing: Front) -> None:
     for name, status, code in (
         ("cdn_403", 502, "UPSTREAM_FAILED"), ("private", 422, "VIDEO_PRIVATE"),
         ("page_429", 502, "UPSTREAM_RATE_LIMITED"),
         ("photo_silent", 422, "NOT_VIDEO_CONTENT"), ("big", 422, "MEDIA_UNDECODABLE"),
     ):  # fmt: skip
         # lines begin after two seconds, and this machine may be slow
-        async with speaking.post("/transcribe?format=txt", url=speaking.origin.url(name)) as response:
+        async with hearing.post("/transcribe?format=txt", url=hearing.origin.url(name)) as response:
             body = await response.json()
         assert (response.status, body["error"]["code"]) == (status, code), name
         assert body["error"]["request_id"] == response.headers["X-Request-Id"]
@@ -299,13 +308,15 @@ async def test_a_running_transcript_is_gone_on_with_by_its_id(speaking: Front) -
     assert rest[-1].text_sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-async def test_without_a_model_yet_it_is_not_ready_and_says_so(front: Front) -> None:
-    async with front.post("/transcribe", url=front.origin.url("speech")) as response:
+@shared
+async def test_without_a_model_yet_it_is_not_ready_and_says_so(lasting: Front) -> None:
+    async with lasting.post("/transcribe", url=lasting.origin.url("speech")) as response:
         body = await response.json()
     assert (response.status, body["error"]["code"]) == (503, "BUSY")
     assert "Retry-After" in response.headers
 
 
+@shared
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -317,17 +328,18 @@ async def test_without_a_model_yet_it_is_not_ready_and_says_so(front: Front) -> 
         ({"url": "x" * 5000}, "VALIDATION_ERROR"),
     ],
 )  # fmt: skip
-async def test_wrong_wishes_name_their_fault(front: Front, body: dict[str, Any], code: str) -> None:
-    async with front.post("/transcribe", **body) as response:
+async def test_wrong_wishes_name_their_fault(lasting: Front, body: dict[str, Any], code: str) -> None:
+    async with lasting.post("/transcribe", **body) as response:
         answer = await response.json()
     assert (response.status, answer["error"]["code"]) == (400, code)
     assert answer["error"]["message"]
 
 
-async def test_media_that_are_not_called_so_are_told_what_to_do(front: Front) -> None:
+@shared
+async def test_media_that_are_not_called_so_are_told_what_to_do(lasting: Front) -> None:
     for media, status in ((bytes(range(256)), 400), (bytes(100_000), 413)):
-        async with front.session.post(
-            front.url + "/transcribe",
+        async with lasting.session.post(
+            lasting.url + "/transcribe",
             data=media,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         ) as response:
@@ -336,14 +348,16 @@ async def test_media_that_are_not_called_so_are_told_what_to_do(front: Front) ->
         assert "Media need a Content-Type" in answer["error"]["message"]
 
 
-async def test_options_beside_a_url_are_not_passed_over_in_the_query(front: Front) -> None:
-    body = {"url": front.origin.url("speech")}
-    async with front.session.post(front.url + "/transcribe?words=true", json=body) as response:
+@shared
+async def test_options_beside_a_url_are_not_passed_over_in_the_query(lasting: Front) -> None:
+    body = {"url": lasting.origin.url("speech")}
+    async with lasting.session.post(lasting.url + "/transcribe?words=true", json=body) as response:
         assert response.status == 400
         assert "words" in (await response.json())["error"]["message"]
 
 
-async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
+@shared
+async def test_a_form_that_is_not_there_is_told(lasting: Front) -> None:
     refused = (
         "image/png",
         "text/[e]vent-stream",
@@ -352,8 +366,8 @@ async def test_a_form_that_is_not_there_is_told(front: Front) -> None:
         "text/html, image/*;q=0.5",
     )
     for headers, query in (*(({"Accept": one}, "") for one in refused), ({}, "?format=docx")):
-        async with front.session.post(
-            front.url + "/transcribe" + query, json={"url": front.origin.url("speech")}, headers=headers
+        async with lasting.session.post(
+            lasting.url + "/transcribe" + query, json={"url": lasting.origin.url("speech")}, headers=headers
         ) as response:
             assert response.status == 406
             assert (await response.json())["error"]["code"] == "NOT_ACCEPTABLE"

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -16,29 +17,31 @@ import pytest
 
 from gateway.wire import multipart
 from tests.origin.cdn import Fault
-from tests.web.conftest import Front, Start, until
+from tests.web.conftest import Front, Start, shared, until
 
 NOTHING = "No files available for download"
 NOT_SAVED = "Failed to save the file"
 
 
+@shared
 @pytest.mark.parametrize("path", ["/ping", "/api/v3/ping"])
-async def test_ping_answers_whatever_the_body(front: Front, path: str) -> None:
+async def test_ping_answers_whatever_the_body(lasting: Front, path: str) -> None:
     for answer in (
-        front.session.get(front.url + path),
-        front.session.post(front.url + path),
-        front.session.post(front.url + path, json={"a": 1}),
-        front.session.post(front.url + path, data=b"\xff\x00 not json"),
+        lasting.session.get(lasting.url + path),
+        lasting.session.post(lasting.url + path),
+        lasting.session.post(lasting.url + path, json={"a": 1}),
+        lasting.session.post(lasting.url + path, data=b"\xff\x00 not json"),
     ):
         async with answer as response:
             assert (response.status, await response.text()) == (200, "pong")
             assert response.content_type == "text/plain"
 
 
+@shared
 @pytest.mark.parametrize("path", ["/download", "/api/v3/download"])
 @pytest.mark.parametrize("field", ["content_type", "download_content_type"])
-async def test_both_paths_and_both_field_names_answer(front: Front, path: str, field: str) -> None:
-    async with front.post(path, url=front.origin.url("video"), **{field: "VIDEO_ONLY"}) as response:
+async def test_both_paths_and_both_field_names_answer(lasting: Front, path: str, field: str) -> None:
+    async with lasting.post(path, url=lasting.origin.url("video"), **{field: "VIDEO_ONLY"}) as response:
         assert response.status == 200
         body = await response.read()
     boundary = re.fullmatch(
@@ -46,7 +49,7 @@ async def test_both_paths_and_both_field_names_answer(front: Front, path: str, f
     )
     assert boundary
     (part,) = multipart.parts(body, boundary[1])
-    assert [part.body] == front.origin.parts("video")
+    assert [part.body] == lasting.origin.parts("video")
     link = part.headers["content-location"]
     assert re.fullmatch(r"/media/[\w-]+\.[\w-]{43}/clipwire\.demo_7400000000000000001\.mp4", link)
     assert part.headers == {
@@ -57,9 +60,10 @@ async def test_both_paths_and_both_field_names_answer(front: Front, path: str, f
     }
 
 
-async def test_content_meta_is_base64_of_json_that_python_literals_read(front: Front) -> None:
+@shared
+async def test_content_meta_is_base64_of_json_that_python_literals_read(lasting: Front) -> None:
     for name in ("video", "hostile_text", "hostile_photos", "hostile_surrogate"):
-        async with front.download(name) as response:
+        async with lasting.download(name) as response:
             assert response.status == 200
             meta = response.headers["Content-Meta"]
             await response.read()
@@ -69,27 +73,30 @@ async def test_content_meta_is_base64_of_json_that_python_literals_read(front: F
         assert set(json.loads(text)) == {"title", "desc"}
 
 
-async def test_a_photo_post_is_its_photos_in_order_and_its_sound(front: Front) -> None:
-    async with front.download("photo3") as response:
+@shared
+async def test_a_photo_post_is_its_photos_in_order_and_its_sound(lasting: Front) -> None:
+    async with lasting.download("photo3") as response:
         body = await response.read()
         boundary = response.headers["Content-Type"].rpartition("=")[2]
     parts = list(multipart.parts(body, boundary))
-    assert [part.body for part in parts] == front.origin.parts("photo3")
+    assert [part.body for part in parts] == lasting.origin.parts("photo3")
     names = [part.headers["content-disposition"].partition("filename=")[2].strip('"') for part in parts]
     stem = "clipwire.demo_7400000000000000010"
     assert names == [f"{stem}_01.jpg", f"{stem}_02.jpg", f"{stem}_03.jpg", f"{stem}.mp3"]
 
 
+@shared
 @pytest.mark.parametrize(("name", "count"), [("photo35", 36), ("photo_silent", 3), ("photo_webp", 4)])
-async def test_photo_posts_of_every_sort_come_whole(front: Front, name: str, count: int) -> None:
-    async with front.download(name) as response:
+async def test_photo_posts_of_every_sort_come_whole(lasting: Front, name: str, count: int) -> None:
+    async with lasting.download(name) as response:
         body = await response.read()
         boundary = response.headers["Content-Type"].rpartition("=")[2]
     parts = list(multipart.parts(body, boundary))
-    assert [part.body for part in parts] == front.origin.parts(name)
+    assert [part.body for part in parts] == lasting.origin.parts(name)
     assert len({part.headers["content-disposition"] for part in parts}) == len(parts) == count
 
 
+@shared
 @pytest.mark.parametrize(
     ("body", "status", "answer"),
     [
@@ -103,12 +110,13 @@ async def test_photo_posts_of_every_sort_come_whole(front: Front, name: str, cou
     ],
 )
 async def test_missing_fields_are_told_in_the_documented_words(
-    front: Front, body: dict[str, Any], status: int, answer: dict[str, str]
+    lasting: Front, body: dict[str, Any], status: int, answer: dict[str, str]
 ) -> None:
-    async with front.session.post(front.url + "/download", json=body) as response:
+    async with lasting.session.post(lasting.url + "/download", json=body) as response:
         assert (response.status, await response.json()) == (status, answer)
 
 
+@shared
 @pytest.mark.parametrize(
     ("data", "at"),
     [
@@ -119,8 +127,8 @@ async def test_missing_fields_are_told_in_the_documented_words(
         (b'{"url": "x", "download_content_type": {}}', ["body", "download_content_type"]),
     ],
 )  # fmt: skip
-async def test_wrong_bodies_are_a_validation_error(front: Front, data: bytes, at: list[str]) -> None:
-    async with front.session.post(front.url + "/download", data=data) as response:
+async def test_wrong_bodies_are_a_validation_error(lasting: Front, data: bytes, at: list[str]) -> None:
+    async with lasting.session.post(lasting.url + "/download", data=data) as response:
         body = await response.json()
         assert response.status == 422
     assert body["message"] == "Validation Error"
@@ -130,6 +138,7 @@ async def test_wrong_bodies_are_a_validation_error(front: Front, data: bytes, at
     assert fault["type"]
 
 
+@shared
 @pytest.mark.parametrize(
     "url",
     [
@@ -139,14 +148,16 @@ async def test_wrong_bodies_are_a_validation_error(front: Front, data: bytes, at
         "https://ｗｗｗ.tiktok.com/@u/video/7400000000000000001",
     ],
 )  # fmt: skip
-async def test_what_is_no_post_is_refused_without_a_request_to_anybody(front: Front, url: str) -> None:
-    async with front.post("/download", url=url, content_type="ORIGINAL") as response:
+async def test_what_is_no_post_is_refused_without_a_request_to_anybody(lasting: Front, url: str) -> None:
+    hits = Counter(lasting.origin.hits)
+    async with lasting.post("/download", url=url, content_type="ORIGINAL") as response:
         body = await response.json()
         assert (response.status, body["detail"], body["code"]) == (400, NOTHING, "INVALID_URL")
-    assert not front.origin.hits
-    assert not front.origin.refused_hosts
+    assert lasting.origin.hits == hits
+    assert not lasting.origin.refused_hosts
 
 
+@shared
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -158,12 +169,12 @@ async def test_what_is_no_post_is_refused_without_a_request_to_anybody(front: Fr
         ("short_broken", "INVALID_URL"),
     ],
 )  # fmt: skip
-async def test_a_post_that_is_not_to_be_had_says_why(front: Front, name: str, code: str) -> None:
-    async with front.download(name) as response:
+async def test_a_post_that_is_not_to_be_had_says_why(lasting: Front, name: str, code: str) -> None:
+    async with lasting.download(name) as response:
         body = await response.json()
     assert (response.status, body["detail"], body["code"]) == (400, NOTHING, code)
     assert body["message"]
-    assert not front.origin.refused_hosts
+    assert not lasting.origin.refused_hosts
 
 
 @pytest.mark.parametrize("name", ["page_hangs", "page_trickles"])
@@ -177,58 +188,65 @@ async def test_a_page_that_does_not_end_is_given_up_and_the_next_post_works(star
         await response.read()
 
 
+@shared
 @pytest.mark.parametrize(
     "name", ["waf", "short_vm", "short_vt", "short_t", "redirect_media", "cdn_slow", "cdn_untold"]
 )
-async def test_detours_lead_to_the_same_bytes(front: Front, name: str) -> None:
-    async with front.download(name) as response:
+async def test_detours_lead_to_the_same_bytes(lasting: Front, name: str) -> None:
+    async with lasting.download(name) as response:
         body = await response.read()
         boundary = response.headers["Content-Type"].rpartition("=")[2]
-    assert [part.body for part in multipart.parts(body, boundary)] == front.origin.parts(name)
+    assert [part.body for part in multipart.parts(body, boundary)] == lasting.origin.parts(name)
 
 
-async def test_a_short_link_to_photos_leads_there(front: Front) -> None:
-    async with front.download("short_photo") as response:
+@shared
+async def test_a_short_link_to_photos_leads_there(lasting: Front) -> None:
+    async with lasting.download("short_photo") as response:
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         parts = list(multipart.parts(await response.read(), boundary))
-    assert [part.body for part in parts] == front.origin.parts("photo3")
+    assert [part.body for part in parts] == lasting.origin.parts("photo3")
 
 
+@shared
 @pytest.mark.parametrize("name", ["cdn_403", "cdn_404", "cdn_empty", "cdn_html"])
-async def test_media_that_cannot_be_fetched_are_an_error_before_the_head(front: Front, name: str) -> None:
-    async with front.download(name) as response:
+async def test_media_that_cannot_be_fetched_are_an_error_before_the_head(lasting: Front, name: str) -> None:
+    async with lasting.download(name) as response:
         body = await response.json()
     assert (response.status, body["detail"], body["code"]) == (500, NOT_SAVED, "UPSTREAM_FAILED")
 
 
+@shared
 @pytest.mark.parametrize("name", ["expired", "cdn_dies_once", "cdn_dies_expired", "cdn_ignores_range"])
-async def test_what_can_be_healed_is_not_noticed(front: Front, name: str) -> None:
-    async with front.download(name) as response:
+async def test_what_can_be_healed_is_not_noticed(lasting: Front, name: str) -> None:
+    async with lasting.download(name) as response:
         assert response.status == 200
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         parts = list(multipart.parts(await response.read(), boundary))
-    assert [part.body for part in parts] == front.origin.parts(name)
+    assert [part.body for part in parts] == lasting.origin.parts(name)
 
 
-async def test_a_file_that_changes_is_never_mixed(front: Front) -> None:
-    async with front.download("cdn_changes") as response:
+@shared
+async def test_a_file_that_changes_is_never_mixed(lasting: Front) -> None:
+    async with lasting.download("cdn_changes") as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
 
 
+@shared
 @pytest.mark.parametrize("name", ["evil_media", "evil_metadata", "redirect_evil"])
-async def test_links_that_lead_elsewhere_are_not_followed(front: Front, name: str) -> None:
-    async with front.download(name) as response:
+async def test_links_that_lead_elsewhere_are_not_followed(lasting: Front, name: str) -> None:
+    async with lasting.download(name) as response:
         body = await response.json()
     assert (response.status, body["code"]) == (500, "UPSTREAM_FAILED")
-    assert not front.origin.refused_hosts
+    assert not lasting.origin.refused_hosts
 
 
-async def test_a_slide_has_alternates(front: Front) -> None:
-    async with front.download("photo_alternate") as response:
+@shared
+async def test_a_slide_has_alternates(lasting: Front) -> None:
+    async with lasting.download("photo_alternate") as response:
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         parts = list(multipart.parts(await response.read(), boundary))
-    assert [part.body for part in parts] == front.origin.parts("photo_alternate")
+    assert [part.body for part in parts] == lasting.origin.parts("photo_alternate")
 
 
 async def test_a_dead_proxy_is_told(start: Start) -> None:
@@ -238,11 +256,12 @@ async def test_a_dead_proxy_is_told(start: Start) -> None:
     assert (response.status, body["code"]) == (400, "PROXY_ERROR")
 
 
+@shared
 @pytest.mark.parametrize("more", [{}, {"render": "stream"}, {"slide_s": 1, "fade_s": 0.4}])
 @pytest.mark.parametrize("name", ["photo3", "photo_silent", "photo_webp", "photo_alternate"])
-async def test_a_photo_post_is_rendered_to_a_video(front: Front, name: str, more: dict[str, Any]) -> None:
-    url = front.origin.url(name)
-    async with front.post("/download", url=url, content_type="VIDEO_ONLY", **more) as response:
+async def test_a_photo_post_is_rendered_to_a_video(lasting: Front, name: str, more: dict[str, Any]) -> None:
+    url = lasting.origin.url(name)
+    async with lasting.post("/download", url=url, content_type="VIDEO_ONLY", **more) as response:
         assert response.status == 200
         boundary = response.headers["Content-Type"].rpartition("=")[2]
         (part,) = multipart.parts(await response.read(), boundary)
@@ -253,7 +272,7 @@ async def test_a_photo_post_is_rendered_to_a_video(front: Front, name: str, more
         frames = list(film.decode(video=0))
         seconds = float(frames[-1].pts * frames[-1].time_base)
     assert 3 * more.get("slide_s", 2.5) - 1 < seconds < 3 * 5
-    assert not front.gateway.slideshows.running
+    assert not lasting.gateway.slideshows.running
 
 
 async def test_a_film_is_rendered_once_for_all_who_ask(front: Front) -> None:
@@ -274,9 +293,10 @@ async def test_a_client_that_leaves_ends_the_render(front: Front) -> None:
     await until(lambda: front.origin.open_reads == 0)
 
 
-async def test_wishes_for_a_film_are_checked(front: Front) -> None:
+@shared
+async def test_wishes_for_a_film_are_checked(lasting: Front) -> None:
     for more in ({"render": "slowly"}, {"slide_s": 0.01}, {"fade_s": -1}, {"slide_s": "long"}):
-        async with front.post("/download", url="x", content_type="VIDEO_ONLY", **more) as response:
+        async with lasting.post("/download", url="x", content_type="VIDEO_ONLY", **more) as response:
             assert response.status == 422
             assert (await response.json())["detail"][0]["loc"][1] in more
 
@@ -314,22 +334,24 @@ async def test_too_large_a_file_is_refused(start: Start) -> None:
     assert (response.status, body["code"]) == (500, "UPSTREAM_FAILED")
 
 
-async def test_other_errors_take_the_dialects_shape(front: Front) -> None:
-    async with front.session.get(front.url + "/download") as response:
+@shared
+async def test_other_errors_take_the_dialects_shape(lasting: Front) -> None:
+    async with lasting.session.get(lasting.url + "/download") as response:
         assert response.status == 405
         assert response.headers["Allow"] == "POST"
         assert (await response.json())["code"] == "METHOD_NOT_ALLOWED"
-    async with front.session.get(front.url + "/api/v3/nothing") as response:
+    async with lasting.session.get(lasting.url + "/api/v3/nothing") as response:
         assert response.status == 404
         assert set(await response.json()) == {"detail", "code"}
-    async with front.session.post(front.url + "/download", data=b" " * 100_000) as response:
+    async with lasting.session.post(lasting.url + "/download", data=b" " * 100_000) as response:
         assert response.status == 413
         assert (await response.json())["code"] == "BODY_TOO_LARGE"
 
 
+@shared
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-unknown"])
-async def test_compressed_bodies_are_refused_unread(front: Front, coding: str) -> None:
-    reader, writer = await front.connect()
+async def test_compressed_bodies_are_refused_unread(lasting: Front, coding: str) -> None:
+    reader, writer = await lasting.connect()
     writer.write(
         b"POST /download HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Length: 5\r\nContent-Encoding: %s\r\n\r\nhello" % coding.encode()
@@ -339,17 +361,19 @@ async def test_compressed_bodies_are_refused_unread(front: Front, coding: str) -
     writer.close()
 
 
-async def test_a_body_whose_framing_breaks_is_told(front: Front) -> None:
-    reader, writer = await front.connect()
+@shared
+async def test_a_body_whose_framing_breaks_is_told(lasting: Front) -> None:
+    reader, writer = await lasting.connect()
     writer.write(b"POST /download HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n")
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.split(b" ")[1] in (b"400", b"422")
     writer.close()
 
 
-async def test_an_expectation_that_is_not_known_is_answered(front: Front) -> None:
+@shared
+async def test_an_expectation_that_is_not_known_is_answered(lasting: Front) -> None:
     for path in (b"/ping", b"/nothing"):
-        reader, writer = await front.connect()
+        reader, writer = await lasting.connect()
         writer.write(
             b"POST %s HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n" % path
         )

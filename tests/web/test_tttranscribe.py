@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from clipwire import signed
 
 from tests.web.callers import ADMIN, asked
-from tests.web.conftest import Front, Start, started, until
+from tests.web.conftest import Front, Start, shared, started, until
 from tests.web.script import Script
 
 SECRET, KEY = "a secret of both sides", "key-of-the-bot"
@@ -36,6 +38,26 @@ async def heard(start: Start, data_dir: Path, base_model: Path, tmp_path: Path) 
     front: Front = await start(model="base", **SET)
     await until(lambda: front.gateway.ready, 60)
     return front
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ears(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path, base_model: Path
+) -> AsyncIterator[Front]:
+    """The same for all tests that look at their own call only."""
+    folder = tmp_path_factory.mktemp("ears")
+    (folder / "data").mkdir()
+    (folder / "data" / "models").symlink_to(data_dir / "models")
+    async with started(folder, model="base", **SET) as front:
+        await until(lambda: front.gateway.ready, 60)
+        yield front
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mute(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
+    """One without a model for all of those."""
+    async with started(tmp_path_factory.mktemp("mute"), **SET, rate_limit_capacity=1000) as front:
+        yield front
 
 
 @pytest.fixture
@@ -139,12 +161,14 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
 }
 
 
+@shared
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_call_that_is_not_signed_as_it_should_is_refused(silent: Front, case: str) -> None:
+async def test_a_call_that_is_not_signed_as_it_should_is_refused(mute: Front, case: str) -> None:
     changed, status, words = REFUSED[case]
-    assert await call(silent, {"url": "not looked at"}, **changed) == (status, {"detail": words})
+    assert await call(mute, {"url": "not looked at"}, **changed) == (status, {"detail": words})
 
 
+@shared
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -158,15 +182,16 @@ async def test_a_call_that_is_not_signed_as_it_should_is_refused(silent: Front, 
     ],
 )
 async def test_a_body_that_cannot_be_read_is_told_after_its_signature(
-    silent: Front, body: bytes, words: str
+    mute: Front, body: bytes, words: str
 ) -> None:
-    assert await call(silent, body) == (400, {"detail": words})
-    assert await call(silent, body, X_Signature="0" * 64) == (403, {"detail": "Invalid signature"})
+    assert await call(mute, body) == (400, {"detail": words})
+    assert await call(mute, body, X_Signature="0" * 64) == (403, {"detail": "Invalid signature"})
 
 
-async def test_checks_come_in_their_order(silent: Front) -> None:
+@shared
+async def test_checks_come_in_their_order(mute: Front) -> None:
     async def detail(**changed: Any) -> str:
-        _, told = await call(silent, b"{", **changed)
+        _, told = await call(mute, b"{", **changed)
         return str(told["detail"])
 
     wrong: dict[str, Any] = {"X_Signature": "0", "X_Timestamp": "noon", "X_API_Key": None}
@@ -179,37 +204,40 @@ async def test_checks_come_in_their_order(silent: Front) -> None:
     assert await detail(**wrong) == "Invalid signature"
 
 
-async def test_clocks_may_differ_by_five_minutes(silent: Front) -> None:
+@shared
+async def test_clocks_may_differ_by_five_minutes(mute: Front) -> None:
     for off_ms in (-290_000, 290_000):
-        status, told = await call(silent, {"url": "no post"}, off_ms=off_ms)
+        status, told = await call(mute, {"url": "no post"}, off_ms=off_ms)
         assert (status, told["code"]) == (400, "INVALID_URL")
 
 
-async def test_a_signature_is_answered_once_and_a_refused_call_may_come_again(heard: Front) -> None:
-    gone = json.dumps({"url": heard.origin.url("deleted")}).encode()
+@shared
+async def test_a_signature_is_answered_once_and_a_refused_call_may_come_again(ears: Front) -> None:
+    gone = json.dumps({"url": ears.origin.url("deleted")}).encode()
     headers = signed(KEY, SECRET, gone, now_ms())
     for _ in range(2):
-        async with heard.session.post(heard.url + PATH, data=gone, headers=headers) as response:
+        async with ears.session.post(ears.url + PATH, data=gone, headers=headers) as response:
             assert response.status == 422
-    good = json.dumps({"url": heard.origin.url("speech")}).encode()
+    good = json.dumps({"url": ears.origin.url("speech")}).encode()
     headers = signed(KEY, SECRET, good, now_ms())
     answers = []
     for _ in range(2):
-        async with heard.session.post(heard.url + PATH, data=good, headers=headers) as response:
+        async with ears.session.post(ears.url + PATH, data=good, headers=headers) as response:
             answers.append((response.status, await response.json()))
     assert answers[0][0] == 200
     assert answers[1] == (403, {"detail": "Signature already used"})
     headers["X-API-Key"] = "another"  # which is no part of what is signed
-    async with heard.session.post(heard.url + PATH, data=good, headers=headers) as response:
+    async with ears.session.post(ears.url + PATH, data=good, headers=headers) as response:
         assert (response.status, await response.json()) == answers[1]
 
 
-async def test_one_signature_sent_many_times_at_once_is_answered_once(heard: Front) -> None:
-    body = json.dumps({"url": heard.origin.url("speech")}).encode()
+@shared
+async def test_one_signature_sent_many_times_at_once_is_answered_once(ears: Front) -> None:
+    body = json.dumps({"url": ears.origin.url("speech")}).encode()
     headers = signed(KEY, SECRET, body, now_ms())
 
     async def one() -> int:
-        async with heard.session.post(heard.url + PATH, data=body, headers=headers) as response:
+        async with ears.session.post(ears.url + PATH, data=body, headers=headers) as response:
             return response.status
 
     assert sorted(await asyncio.gather(*(one() for _ in range(5)))) == [200, 403, 403, 403, 403]
@@ -284,8 +312,9 @@ async def test_a_full_queue_is_told_with_the_time_to_come_again(start: Start) ->
         assert int(response.headers["Retry-After"]) > 0
 
 
-async def test_media_that_break_off_are_told(heard: Front) -> None:
-    status, told = await call(heard, {"url": heard.origin.url("cdn_dies")})
+@shared
+async def test_media_that_break_off_are_told(ears: Front) -> None:
+    status, told = await call(ears, {"url": ears.origin.url("cdn_dies")})
     assert (status, told["code"]) == (502, "UPSTREAM_FAILED")
     assert set(told) == {"detail", "code", "request_id"}
 
@@ -393,15 +422,16 @@ EXAMPLES = re.findall(
 )
 
 
+@shared
 @pytest.mark.parametrize(("language", "script"), EXAMPLES, ids=[language for language, _ in EXAMPLES])
 async def test_the_examples_of_the_papers_work_as_written(
-    heard: Front, language: str, script: str, tmp_path: Path
+    ears: Front, language: str, script: str, tmp_path: Path
 ) -> None:
     file = tmp_path / f"example.{language}"
     file.write_text(script)
     program = {"sh": "sh", "python": sys.executable}[language]
     told = os.environ | {
-        "CLIPWIRE": heard.url, "API_KEY": KEY, "API_SECRET": SECRET, "POST": heard.origin.url("speech"),
+        "CLIPWIRE": ears.url, "API_KEY": KEY, "API_SECRET": SECRET, "POST": ears.origin.url("speech"),
     }  # fmt: skip
     done = await asyncio.to_thread(
         subprocess.run, [program, str(file)], env=told, capture_output=True, timeout=60, check=False
