@@ -508,8 +508,12 @@ class Settings(BaseSettings):
     @property
     def worker_count(self) -> int:
         """Workers to start: workers x threads never exceed the cores (twice the threads ran 4x slower)."""
-        most = max(1, cores() // self.worker_threads)
-        return min(self.workers, most) if self.workers else most
+        return min(self.workers, self.workers_max) if self.workers else self.workers_max
+
+    @property
+    def workers_max(self) -> int:
+        """As many as this machine is good for."""
+        return max(1, cores() // self.worker_threads)
 
 
 def cores(quota_file: Path = CPU_QUOTA) -> int:

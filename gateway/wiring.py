@@ -188,7 +188,14 @@ class Gateway:
     def _flights(self) -> Flights | None:
         if self.redis is None or self.mirrors is None:
             return None
-        return Flights(self.redis, self.mirrors, model=self.settings.model_name)
+        return Flights(
+            self.redis,
+            self.mirrors,
+            self.archive,
+            model=self.settings.model_name,
+            keep_s=self.settings.transcript_s,
+            here=lambda id_: self.transcripts.by_id(id_),  # which are made after it
+        )
 
     async def _act(self, transcript: Transcript, ask: Ask) -> bool:
         return await self.library.act(transcript, ask)  # which is made after those that it reads

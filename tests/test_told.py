@@ -3,8 +3,6 @@
 import asyncio
 import json
 import logging
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from gateway.cloudlog import CloudLog
 from gateway.errors import NotSetUp
 from gateway.sentry import Sentry
 from tests.collector import Collector, collecting
+from tests.serving import serving
 
 ROOT = Path(__file__).parents[1]
 POST = "https://www.tiktok.com/@somebody/video/7400000000000000001"
@@ -127,37 +126,12 @@ def test_credentials_that_are_none_stop_the_start(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: Path, **env: str) -> AsyncIterator[tuple[str, Path]]:
-    """Its address, and the file with its log."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+async def telling(folder: Path, **env: str) -> AsyncIterator[tuple[str, Path]]:
+    """The address of a gateway, and the file with its log."""
     said = folder / "said"
-    given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    given |= {
-        "PORT": str(port), "GATEWAY_DATA_DIR": str(folder / "data"), "GATEWAY_SHUTDOWN_S": "1",
-        "GATEWAY_MODEL": str(folder / "none"), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
     with said.open("wb") as log_file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "serve", cwd=folder, env=given | env, stderr=log_file
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    async with session.get(url + "/live"):
-                        break
-                except aiohttp.ClientConnectionError:
-                    assert process.returncode is None, said.read_text()
-                    await asyncio.sleep(0.05)
-        yield url, said
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            await process.wait()
+        async with serving(folder, until="/live", env=env, stderr=log_file) as served:
+            yield served.url, said
 
 
 def lines(said: Path) -> list[dict[str, Any]]:
@@ -190,7 +164,7 @@ async def test_a_google_that_is_away_keeps_nobody_from_being_served(
         away = f"http://127.0.0.1:{unused_tcp_port}"
         env = {"GCP_PROJECT_ID": "a", "GOOGLE_APPLICATION_CREDENTIALS": str(file), "HTTPS_PROXY": away}
         async with (
-            serving(tmp_path, **env) as (url, said),
+            telling(tmp_path, **env) as (url, said),
             aiohttp.ClientSession() as session,
             session.get(url + "/live") as response,
         ):
@@ -228,7 +202,7 @@ def test_a_setting_without_its_package_stops_the_start(
 
 
 async def test_one_line_for_each_request_without_what_is_not_the_operators(tmp_path: Path) -> None:
-    async with serving(tmp_path) as (url, said), aiohttp.ClientSession() as session:
+    async with telling(tmp_path) as (url, said), aiohttp.ClientSession() as session:
         async with session.get(url + "/transcripts/an-id?key=a-secret") as response:
             id_ = response.headers["X-Request-Id"]
         async with session.post(url + "/transcribe?a=b", json={"url": POST}) as response:

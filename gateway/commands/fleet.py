@@ -1,24 +1,31 @@
 """Several gateways on one machine as one: started, started again where one dies, and ended together.
 
-Always: they end with this process, also when it is killed: their standard input does.
+Always: they end with this process, also when it is killed: their standard input does. Together they take no
+more of the machine than one by itself would. A folder that was left by one that was killed goes with the next
+start.
 """
 
 import asyncio
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
 
+from gateway.commands.shares import shared
 from gateway.settings import Settings
 
 LONG_S = 30.0  # a gateway that ran for so long is started again at once
 AGAIN_S, AGAIN_S_MAX = 1.0, 30.0
+FOLDER = "clipwire-fleet-"
 
 log = structlog.get_logger()
 
@@ -44,11 +51,11 @@ class Fleet:
                 "without Redis each process counts calls for itself, and a running transcript is known to its"
                 " own only: set REDIS_URL"
             )
-        with ExitStack() as held, tempfile.TemporaryDirectory(prefix="clipwire-") as folder:
+        with ExitStack() as held, fleet_folder() as folder:
             self._hold(held)
             log.info("starting", processes=self._count, port=self._port)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._keep(folder)) for _ in range(self._count)]
+                tasks = [group.create_task(self._keep(folder, one)) for one in range(self._count)]
             return max(task.result() for task in tasks)
 
     def _hold(self, held: ExitStack) -> None:
@@ -62,12 +69,12 @@ class Fleet:
         sock.bind(address)
         self._port = sock.getsockname()[1]
 
-    async def _keep(self, folder: str) -> int:
-        """Keeps one running."""
+    async def _keep(self, folder: Path, number: int) -> int:
+        """Keeps the one of that number running."""
         wait_s, first = AGAIN_S, True
         while not self._stopping.is_set():
             began = time.monotonic()
-            process = await self._start(folder)
+            process = await self._start(folder, number)
             code = await process.wait()
             self._there.discard(process)
             if self._stopping.is_set():
@@ -83,11 +90,11 @@ class Fleet:
                     await self._stopping.wait()
         return 0
 
-    async def _start(self, folder: str) -> asyncio.subprocess.Process:
-        workers = max(1, self._settings.worker_count // self._count)
-        env = os.environ | {"GATEWAY_PORT": str(self._port), "GATEWAY_WORKERS": str(workers)}
+    async def _start(self, folder: Path, number: int) -> asyncio.subprocess.Process:
+        bounds = shared(self._settings, self._count, number)
+        env = os.environ | bounds | {"GATEWAY_PORT": str(self._port)}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "serve", "--member", str(Path(folder)),
+            sys.executable, "-m", "gateway", "serve", "--member", str(folder),
             stdin=asyncio.subprocess.PIPE, env=env, start_new_session=True,  # signals come by us
         )  # fmt: skip
         self._there.add(process)
@@ -103,3 +110,39 @@ class Fleet:
         for process in self._there:
             with suppress(ProcessLookupError):
                 process.send_signal(number)
+
+
+@contextmanager
+def fleet_folder() -> Iterator[Path]:
+    """A folder of this process's own, with a short path as sockets need it; those of dead ones go."""
+    above = Path(tempfile.gettempdir())
+    for left in above.glob(f"{FOLDER}*"):
+        _swept(left)
+    with tempfile.TemporaryDirectory(prefix=FOLDER, dir=above) as name:
+        folder = Path(name)
+        lock = _locked(folder / "locking", os.O_CREAT)
+        (folder / "locking").rename(folder / "lock")  # only now it may be looked at by others
+        try:
+            yield folder
+        finally:
+            os.close(lock)
+
+
+def _swept(folder: Path) -> None:
+    """Removes it where it is ours, and its process is dead."""
+    with suppress(OSError):  # it lives, or the folder is somebody else's
+        if folder.lstat().st_uid == os.geteuid():
+            lock = _locked(folder / "lock")
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _locked(file: Path, flags: int = 0) -> int:
+    """The file, held until it is closed or this process ends. Raises OSError where another has it."""
+    lock = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock

@@ -25,6 +25,11 @@ def serve(
     if processes > 1:
         from gateway.commands.fleet import Fleet
 
+        if settings.cluster_address is None and processes > settings.workers_max:
+            raise typer.BadParameter(  # each has a speech worker at least
+                f"this machine's cores are good for {settings.workers_max} speech workers, and so processes.",
+                param_hint="--processes",
+            )
         program.begun()
         raise typer.Exit(program.run(Fleet(settings, processes).run()))
     from gateway.web.server import serve

@@ -139,6 +139,8 @@ class Transcript:
         """Goes on as `other` does, which is of the same sound. None when that fails or has stopped."""
         if other.ending and not other.over:
             return None
+        if self._again is not None:
+            self._again = 0  # from here on all is new
         async with aclosing(other.follow(after=len(self._log) - 1)) as events:
             async for _, event in events:
                 match event:
@@ -245,7 +247,7 @@ class Transcript:
 
     async def follow(self, after: int = -1) -> AsyncGenerator[tuple[int, Logged], None]:
         """The events from `after` + 1 on, each with its number; ends after End or Failed."""
-        async with self.held() if self._runs else nullcontext():
+        async with self.held():
             number = after + 1
             while True:
                 grown = self._grown
@@ -296,9 +298,8 @@ class Transcript:
                 await self.handing()
 
     def held(self) -> AbstractAsyncContextManager[None]:
-        """Keeps the work running, as a reader does."""
-        assert self._shared is not None, "started"
-        return self._shared.joined()
+        """Keeps the work running, as a reader does; of one that was told again there is none."""
+        return nullcontext() if self._shared is None else self._shared.joined()
 
     def agrees(self, other: "Transcript") -> bool:
         """Whether what both have said so far is the same."""

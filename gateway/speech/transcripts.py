@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Protocol
 
 import msgspec
@@ -289,21 +289,42 @@ class Transcripts:
         One that is `alone` may follow another and is not followed: it may fail for reasons of its own.
         Media are known by a hash, once they are whole: often before much was heard of them.
         """
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as joined, asyncio.TaskGroup() as group:
             working = group.create_task(work()(transcript))
             claiming = group.create_task(self._claimed(transcript, options, sound, alone=alone))
             await asyncio.wait({working, claiming}, return_when=asyncio.FIRST_COMPLETED)
             first = transcript if working.done() else claiming.result()
-            if first is not transcript and transcript.agrees(first):
+            flights, digest = self._flights, transcript.media_sha256
+            if first is transcript and flights is not None and digest is not None and not working.done():
+                key = media_key(digest)
+                looking = group.create_task(
+                    flights.found(key, options)
+                    if alone
+                    else joined.enter_async_context(flights.joined(key, options, transcript))
+                )
+                await asyncio.wait({working, looking}, return_when=asyncio.FIRST_COMPLETED)
+                if looking.done() and (other := looking.result()) is not None:
+                    first = other
+                looking.cancel()
+            if first is not transcript and not working.done() and transcript.agrees(first):
                 working.cancel()
-                async with first.held():  # those who asked for it may leave it meanwhile
-                    await asyncio.wait({working})
-                    ending = await transcript.follow_on(first)
+                ending = None
+                with suppress(Busy):  # the gateway in which that one ran has died
+                    async with first.held():  # those who asked for it may leave it meanwhile
+                        await asyncio.wait({working})
+                        ending = await transcript.follow_on(first)
                 if ending is None:  # what made that one fail may be its own: its media, its upload
-                    transcript.resume()
-                    ending = await work()(transcript)
+                    ending = await self._again(transcript, work(), options, alone=alone)
                 return ending
         return working.result()
+
+    async def _again(self, transcript: Transcript, work: Work, options: Options, *, alone: bool) -> Ending:
+        """Does the work after all, or has one of those do it who followed the same other."""
+        digest = transcript.media_sha256
+        if self._flights is not None and digest is not None and not alone:
+            return await self._among_all(transcript, work, media_key(digest), options)
+        transcript.resume()
+        return await work(transcript)
 
     async def _claimed(
         self, transcript: Transcript, options: Options, sound: Sound, *, alone: bool
@@ -316,7 +337,10 @@ class Transcripts:
         if digest is None:
             return transcript
         name = ("media", digest, options)
-        return self._kept.named(name) or transcript if alone else self._kept.claim(transcript, name)
+        if not alone:
+            return self._kept.claim(transcript, name)
+        first = self._kept.named(name)
+        return transcript if first is None else first
 
     def _ahead(self) -> int:
         """Windows that one transcript may have in flight: a share, so that memory stays flat."""
@@ -330,12 +354,19 @@ def end_of(transcript: Transcript) -> str:
     return last.code if isinstance(last, Failed) else "ok"
 
 
+def media_key(digest: str) -> str:
+    """What media answer to among all gateways. Pure."""
+    return f"media {digest}"
+
+
 class Flights(Protocol):
     """Work that gateways share; one transcript of it at a time has it, the others follow that."""
 
     def joined(
         self, key: Hashable, options: Options, transcript: Transcript
     ) -> AbstractAsyncContextManager[Transcript | None]: ...
+
+    async def found(self, key: Hashable, options: Options) -> Transcript | None: ...
 
 
 class Load(msgspec.Struct, frozen=True):

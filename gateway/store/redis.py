@@ -8,8 +8,8 @@ import asyncio
 import math
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import structlog
@@ -92,9 +92,6 @@ class Redis:
         while True:
             await asyncio.sleep(self._look_s)
             await self._look()
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError  # which the client took for a failure of its connection
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -162,6 +159,11 @@ class Redis:
         whose = await self._do(lambda: self._client.get(key))
         return whose.decode() if isinstance(whose, bytes) else ""
 
+    async def holder(self, name: str) -> str | None:
+        """Whose a name is; None: nobody's."""
+        whose = await self._do(lambda: self._client.get(self.key("lease", name)))
+        return whose.decode() if isinstance(whose, bytes) else None
+
     async def release(self, name: str, token: str) -> None:
         """Gives a name back that is ours."""
         key = self.key("lease", name)
@@ -193,7 +195,8 @@ class Redis:
             raise Away
         try:
             async with asyncio.timeout(self._wait_s), self._places:
-                return await work()
+                with _cancelled():
+                    return await work()
         except Exception as failure:  # whatever it is, no request fails because of it
             self._failed(failure)
             raise Away from None
@@ -202,9 +205,10 @@ class Redis:
         """Does what requests do: a server that answers and may not be written to is away."""
         try:
             async with asyncio.timeout(self._wait_s):
-                await self._take(keys=[self.key("limit", "look")], args=[1, 1])
-                for key, token in tuple(self._held.items()):
-                    await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
+                with _cancelled():
+                    await self._take(keys=[self.key("limit", "look")], args=[1, 1])
+                    for key, token in tuple(self._held.items()):
+                        await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
         except Exception as failure:
             self._failed(failure)
         else:
@@ -218,6 +222,20 @@ class Redis:
             self._told = True
             reason = str(failure) or type(failure).__name__
             log.warning("redis is away, limits and caches are this process's own", reason=reason)
+
+
+@contextmanager
+def _cancelled() -> Iterator[None]:
+    """Lets a cancellation go on, which the client takes for a failure of its connection, and may try again
+    after. One that came before is known: what is done nonetheless is to be done."""
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def of(settings: Settings) -> Redis | None:

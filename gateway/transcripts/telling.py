@@ -81,6 +81,11 @@ class Telling:
                         self._asked(ask, transcripts.by_id(ask.id))
             await asyncio.sleep(POLL_S)
 
+    async def left(self) -> None:
+        """Waits until nobody elsewhere follows what runs here."""
+        while self._followed:  # noqa: ASYNC110  # until the last of them was not heard of for a while
+            await asyncio.sleep(POLL_S)
+
     async def forget(self, id_: str) -> None:
         """Has a transcript that has ended told no more."""
         await self._all_told(id_)
@@ -160,8 +165,10 @@ class Telling:
             self._background.start(self._answered(ask, transcript), f"asked {ask.what} {ask.id}")
             return
         first = ask.id not in self._followed
+        if first and transcript.ending:
+            return
         self._followed[ask.id] = asyncio.get_running_loop().time() + FOLLOWED_S_MAX
-        if first and not transcript.ending:
+        if first:
             self._background.start(self._hold(transcript), f"followed {ask.id}")
 
     async def _hold(self, transcript: Transcript) -> None:
@@ -171,6 +178,8 @@ class Telling:
             async with transcript.held():
                 while not transcript.over and loop.time() < self._followed[transcript.id]:
                     await transcript.grown(len(transcript), FOLLOWED_S)
+            if transcript.over:
+                await self._all_told(transcript.id)  # its end too
         finally:
             self._followed.pop(transcript.id, None)
 

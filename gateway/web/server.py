@@ -91,8 +91,9 @@ async def listening(
     Without `speech` it hears nothing, without `jobs` it takes up no work that was promised, without
     `ahead` it loads nothing before somebody needs it.
 
-    On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams
-    for `shutdown_s`, then breaks those that are left. Raises Unprotected.
+    On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams, and for
+    those of other gateways that follow what runs here, for `shutdown_s`, then breaks those that are left.
+    Raises Unprotected.
     """
     async with running(settings, speech=speech, ahead=ahead) as gateway:
         app = application(gateway, fleet)
@@ -126,6 +127,8 @@ async def listening(
             with suppress(TimeoutError):
                 async with asyncio.timeout(settings.shutdown_s):
                     await app[OPEN].none()
+                    if gateway.telling is not None:
+                        await gateway.telling.left()
             app[OPEN].break_off()
             if siblings is not None:
                 await siblings.close()

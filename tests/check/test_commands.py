@@ -1,27 +1,19 @@
 """`python -m gateway check`, as it is run."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 from gateway.check import report
 from gateway.check.finding import fails, works
+from tests.commands.running import run
 from tests.web.conftest import Front, front, start
 
 __all__ = ["front", "start"]  # fixtures
-ROOT = Path(__file__).parents[2]
 
 
-async def checked(folder: Path, *arguments: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "check", *arguments,
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "GATEWAY_DATA_DIR": str(folder / "data")},
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    return process.returncode, out.decode()
+async def checked(folder: Path, *arguments: str) -> tuple[int, str]:
+    code, out, _ = await run(folder, "check", *arguments)
+    return code, out
 
 
 async def test_a_pipe_gets_plain_lines_and_the_exit_code_tells(front: Front, tmp_path: Path) -> None:

@@ -10,20 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.origin.origin import Origin
+from tests.serving import environment
 
-ROOT = Path(__file__).parents[2]
 END_S = 120  # on a machine that has other work too
-OURS = (
-    "GATEWAY_", "CLIPWIRE_", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_", "TERM",
-    "COLUMNS", "DATABASE_URL",
-)  # fmt: skip
-
-
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    """That of this process, without what would be settings; data go into the folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'clients/python'}"}
-    return kept | paths | {"GATEWAY_DATA_DIR": str(folder / "data")} | more
 
 
 def before(origin: Origin, folder: Path) -> dict[str, str]:

@@ -3,19 +3,25 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.bench.process import free_port
+from gateway.commands.fleet import fleet_folder
+from gateway.commands.shares import share, shared
+from gateway.settings import Settings
+from tests.commands.running import run
+from tests.serving import ROOT, serving
 
 SECONDS = 60
+PAPER = (ROOT / "docs" / "settings.md").read_text("utf-8")
 COUNT = 2
 
 
@@ -69,24 +75,13 @@ def _folder(pid: int) -> Path:
 
 
 @asynccontextmanager
-async def running(folder: Path, **settings: str) -> AsyncIterator[Fleet]:
-    port = free_port()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    env |= {
-        "GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(folder / "data"), "GATEWAY_LOG_LEVEL": "error",
-        "GATEWAY_MODEL": str(folder / "none"), "GATEWAY_EXTRACT_PROCESSES": "1", "GATEWAY_SHUTDOWN_S": "1",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    } | settings  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", "--processes", str(COUNT),
-        env=env, cwd=folder, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield Fleet(f"http://127.0.0.1:{port}", process)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await asyncio.wait_for(process.wait(), SECONDS)
+async def running(folder: Path, **settings: object) -> AsyncIterator[Fleet]:
+    if Settings(_env_file=None).workers_max < COUNT:  # type: ignore[call-arg]
+        pytest.skip(f"there are no {COUNT} cores")
+    async with serving(
+        folder, "--processes", str(COUNT), until=None, log_level="error", **settings
+    ) as served:  # fmt: skip
+        yield Fleet(served.url, served.process)
 
 
 async def gone(pids: list[int]) -> None:
@@ -104,6 +99,9 @@ async def test_what_all_have_counted_is_told_by_any_and_never_less(tmp_path: Pat
         told = await fleet.value("clipwire_requests_total")
         assert told == before + 21  # and the look before
         assert await fleet.value("clipwire_database_up") == 1
+        whole = Settings(_env_file=None)  # type: ignore[call-arg]
+        assert await fleet.value("clipwire_spool_limit_bytes") == whole.spool_bytes_max
+        assert await fleet.value("clipwire_workers_wanted") == whole.worker_count
         killed, *_ = fleet.members
         os.kill(killed, signal.SIGKILL)
         began = time.monotonic()
@@ -136,9 +134,38 @@ async def test_they_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         fleet.process.kill()
         await fleet.process.wait()
         await gone(members)
-        shutil.rmtree(folder)  # which is the parent's to remove
+    assert folder.exists()
+    with fleet_folder() as own:  # as at the next start
+        assert not folder.exists()
+        with fleet_folder():
+            assert own.exists()  # whose process lives
+    assert not own.exists()
+
+
+async def test_more_processes_than_the_machine_is_good_for_are_refused(tmp_path: Path) -> None:
+    code, _, said = await run(tmp_path, "serve", "--processes", "64", GATEWAY_WORKER_THREADS="64")
+    assert code == 2
+    assert "--processes" in said
+
+
+@given(st.integers(0, 10**12), st.integers(1, 64))
+def test_shares_are_all_there_is(whole: int, count: int) -> None:
+    shares = [share(whole, count, number) for number in range(count)]
+    assert sum(shares) == whole
+    assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64])
+def test_what_each_has_is_a_setting_that_may_be(count: int) -> None:
+    settings = Settings(_env_file=None, transcripts_max=5, spool_bytes_max=3 << 20)  # type: ignore[call-arg]
+    each = [shared(settings, count, number) for number in range(count)]
+    for one in each:
+        fields = {name.removeprefix("GATEWAY_").lower(): value for name, value in one.items()}
+        Settings(_env_file=None, **fields)  # type: ignore[call-arg, arg-type]
+        assert set(one) <= set(re.findall(r"`(GATEWAY_\w+)`", PAPER.partition("## Several processes")[2]))
+    assert sum(int(one["GATEWAY_TRANSCRIPTS_MAX"]) for one in each) == max(5, count)
 
 
 async def test_a_setting_that_is_wrong_ends_them_all(tmp_path: Path) -> None:
-    async with running(tmp_path, GATEWAY_HOST="0.0.0.0") as fleet:  # and no key
+    async with running(tmp_path, host="0.0.0.0") as fleet:  # and no key
         assert await asyncio.wait_for(fleet.process.wait(), SECONDS) == 2

@@ -14,8 +14,9 @@ from typer.main import get_command
 from gateway.__main__ import app
 from gateway.commands.ending import EXITS
 from gateway.commands.failures import CODES
-from tests.commands.running import ROOT, before, environment, on_terminal, run, screen
+from tests.commands.running import before, on_terminal, run, screen
 from tests.origin.origin import Origin
+from tests.serving import ROOT, environment
 from tests.test_docs import fenced, rows
 
 PAPER = (ROOT / "docs/cli.md").read_text("utf-8")

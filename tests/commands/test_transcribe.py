@@ -16,7 +16,6 @@ from tests.commands.running import (
     before,
     begun,
     ended,
-    environment,
     left,
     on_terminal,
     processes,
@@ -24,6 +23,7 @@ from tests.commands.running import (
     screen,
 )
 from tests.origin.origin import Origin
+from tests.serving import environment
 from tests.web.conftest import Front, front, start, until
 
 __all__ = ["front", "start"]  # fixtures

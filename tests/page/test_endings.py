@@ -1,14 +1,9 @@
 """The page when things go wrong: what happened and what to do is said, and what is there stays."""
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 from playwright.async_api import Browser, Route
@@ -17,12 +12,12 @@ from tests.origin.cdn import Fault
 from tests.origin.origin import Origin
 from tests.page.spoken import NARRATION, sentences, speaking, texts, whole
 from tests.page.visit import visiting
+from tests.serving import Served, serving
 from tests.web.conftest import Front, started
 from tests.web.test_transcribe import alike
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ROOT = Path(__file__).parents[2]
 KEY = "a key that the operator made for the page"
 
 
@@ -33,13 +28,13 @@ async def test_a_server_that_dies_leaves_what_is_there_and_is_asked_again(
     async with Origin(tmp_path / "origin") as origin:
         origin.faults(lambda name, size: Fault(hang_at=size * 2 // 3))
         async with (
-            serving(tmp_path, data_dir, origin, port) as (url, pid),
-            visiting(browser, url, refusals=True) as visit,
+            hearing_at(tmp_path, data_dir, origin, port) as served,
+            visiting(browser, served.url, refusals=True) as visit,
         ):
             await visit.ask(origin.url("speech"))
             first = await visit.segments(1)
             await visit.ready()
-            os.kill(pid, signal.SIGKILL)
+            served.kill()
             await visit.state("failed")
             await visit["#error"].wait_for(state="visible")
             await visit.shot("died-1280-light")
@@ -47,7 +42,7 @@ async def test_a_server_that_dies_leaves_what_is_there_and_is_asked_again(
             assert await visit["#player"].evaluate("(player) => player.readyState") >= 2
             origin.faults(None)
             origin.release()
-            async with serving(tmp_path, data_dir, origin, port):
+            async with hearing_at(tmp_path, data_dir, origin, port):
                 await visit["#again"].click()
                 await visit.state("complete")
                 assert not await visit["#error"].is_visible()
@@ -169,36 +164,12 @@ async def test_to_stop_ends_the_work(front: Front, browser: Browser) -> None:
                     await asyncio.sleep(0.01)
 
 
-@asynccontextmanager
-async def serving(folder: Path, data_dir: Path, origin: Origin, port: int) -> AsyncIterator[tuple[str, int]]:
-    """`python -m gateway serve`, once it hears; ended at the latest on leaving."""
-    url = f"http://127.0.0.1:{port}"
-    settings = {
-        "GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(data_dir), "GATEWAY_MODEL": "base",
-        "GATEWAY_DATABASE_URL": f"sqlite:///{folder / 'clipwire.db'}", "GATEWAY_WORKERS": "1",
-        "GATEWAY_EXTRACT_PROCESSES": "1", "GATEWAY_SHUTDOWN_S": "1", "GATEWAY_STALL_S": "120",
-        "GATEWAY_PROXY_URL": origin.proxy_url, "GATEWAY_PROXY_CA_FILE": str(origin.ca_file),
-    }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve",
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+def hearing_at(
+    folder: Path, data_dir: Path, origin: Origin, port: int
+) -> AbstractAsyncContextManager[Served]:
+    """A gateway in a process of its own, which may die."""
+    return serving(
+        folder, port=port, data_dir=data_dir, model="base", workers=1, stall_s=120,
+        database_url=f"sqlite:///{folder / 'clipwire.db'}",
+        proxy_url=origin.proxy_url, proxy_ca_file=origin.ca_file,
     )  # fmt: skip
-    try:
-        async with asyncio.timeout(90), aiohttp.ClientSession() as session:
-            while not await ready(session, url):
-                assert process.returncode is None
-                await asyncio.sleep(0.05)
-        yield url, process.pid
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-async def ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(f"{url}/ready") as answer:
-            return answer.status == 200
-    except aiohttp.ClientConnectionError:
-        return False

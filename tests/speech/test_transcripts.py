@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.settings import Settings
 from gateway.speech.pool import LocalPool
 from gateway.speech.transcripts import Options, Origin, Sound, Transcript, Transcripts
 from gateway.tasks import Background
-from gateway.wire.events import End, Failed, Info, Logged, Segment, text_of
+from gateway.wire.events import End, Failed, Info, Logged, Progress, Segment, text_of
 from tests.speech import sounds
 from tests.speech.clips import Clip, error_rate, joined, silence, sound
 
@@ -437,6 +438,23 @@ async def test_a_twin_is_not_drawn_into_the_end_of_a_first_that_is_left(
     sound_ = Sound(sound(clip.samples).samples, digest=leaving)
     second = transcripts.join("stays", Options(prompt="x"), sound_, duration=None)
     assert isinstance((await followed(second))[-1], End)
+
+
+async def test_what_is_said_again_and_then_by_another_is_whole() -> None:
+    """Work began once more, and was left for that of another before it had come to where it was."""
+    said = [Segment(number, float(number), number + 0.9, f" {number}.") for number in range(4)]
+    info = Info("", "en", 0.9, 4.0, "base", "speech")
+    end = End(4, 4.0, "", 1, "ok")
+    other = Transcript.told_again("other", (info, *said, end), Origin(), datetime.now(UTC), None)
+    transcript = Transcript(lambda _: Progress(0, None, 0, None))
+    transcript.inform(info)
+    for one in said[:2]:
+        transcript.add(one)
+    transcript.resume()
+    transcript.inform(info)
+    transcript.add(said[0])
+    assert await transcript.follow_on(other) is not None
+    assert segments(list(transcript.events)) == said
 
 
 async def test_one_that_failed_is_tried_again_and_its_log_still_read(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from gateway.settings import Rate, Settings
 from gateway.store.cache import Cache
 from gateway.store.limits import Limits
-from gateway.store.redis import CONNECTIONS_MAX, Redis
+from gateway.store.redis import CONNECTIONS_MAX, Away, Redis
 from gateway.store.seen import Seen
 from tests.redis import PASSWORD, Server, _escaped
 from tests.store.conftest import StartRedis
@@ -172,6 +173,27 @@ async def test_connections_are_bounded(own_redis: Server, start_redis: StartRedi
     assert 1 < len(connected) <= CONNECTIONS_MAX + 1  # and the one that asks
     await redis.close()
     await until(lambda: len(own_redis.ask("CLIENT", "LIST", "TYPE", "normal").splitlines()) == 1)
+
+
+async def test_who_is_cancelled_at_any_moment_ends(redis_server: Server, start_redis: StartRedis) -> None:
+    """The client takes a cancellation for a failure of its connection, and tries again."""
+    redis = await start_redis(redis_server.url)
+
+    async def polls() -> None:
+        while True:
+            with suppress(Away):
+                await redis.get("nothing")
+            await asyncio.sleep(0)
+
+    chance = random.Random(7)
+    for _ in range(40):
+        tasks = [asyncio.ensure_future(polls()) for _ in range(20)]
+        await asyncio.sleep(chance.uniform(0, 0.02))
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=10)
+        assert not left
+        assert redis.state == "ok"
 
 
 async def test_who_leaves_in_the_middle_spoils_nobody_s_answer(

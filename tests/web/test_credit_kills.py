@@ -6,11 +6,9 @@ Some clients wait for their transcript, and some are told 202: theirs are made b
 import asyncio
 import os
 import random
-import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +20,7 @@ from gateway.store.codes import Codes, Issued
 from gateway.store.database import Database
 from gateway.store.jobs import ATTEMPTS_MAX
 from gateway.store.tables import codes, holds, jobs, transcripts
-from tests.bench.process import free_port
+from tests.serving import START_S, Served, serving
 from tests.speech import clips
 from tests.web.test_uploads import SOUND
 
@@ -32,7 +30,6 @@ CODES = 8  # in use at once in each, each at another point of its way
 LEASE_S = 1
 MOMENT_S_MAX = 2.0
 SILENCE = clips.wav(bytes(32_000 * 3))  # no model is asked, so that many are spent
-START_S = 60
 SESSION = aiohttp.ClientTimeout(total=START_S)
 
 
@@ -55,12 +52,12 @@ async def test_a_killed_gateway_spends_no_code_without_its_transcript(
             there = await asyncio.gather(*map(stack.enter_async_context, gateways))
             assert spools(tmp_path) == AT_ONCE
             async with asyncio.TaskGroup() as group:
-                for url, process in there:
+                for served in there:
                     some = await Codes(database).issue(CODES, seconds=60)
                     made += some
-                    group.create_task(killed(process, chance.uniform(0, MOMENT_S_MAX)))
+                    group.create_task(killed(served, chance.uniform(0, MOMENT_S_MAX)))
                     for one in some:
-                        group.create_task(sent(url, one, chance, told, promised))
+                        group.create_task(sent(served.url, one, chance, told, promised))
         ends += await settled(database, told)
     async with started(tmp_path):
         assert spools(tmp_path) == 1
@@ -94,38 +91,9 @@ async def test_a_killed_gateway_spends_no_code_without_its_transcript(
     assert ends["held"]
 
 
-@asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """`python -m gateway serve`, once it hears; it ends with the block."""
-    port = free_port()
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    env |= {
-        "GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(folder / "data"), "GATEWAY_WORKERS": "1",
-        "GATEWAY_LEASE_S": str(LEASE_S), "GATEWAY_EXTRACT_PROCESSES": "1", "GATEWAY_LOG_LEVEL": "error",
-    }  # fmt: skip
-    env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", env=env, cwd=folder, stderr=asyncio.subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(START_S):
-            while not await ready(session, url):
-                assert process.returncode is None, "it did not start"
-                await asyncio.sleep(0.05)
-        yield url, process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(f"{url}/ready") as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+def started(folder: Path) -> AbstractAsyncContextManager[Served]:
+    """A gateway that hears, with a short lease."""
+    return serving(folder, model="base", workers=1, lease_s=LEASE_S, log_level="error")
 
 
 async def sent(
@@ -155,9 +123,9 @@ async def sent(
         pass  # it was killed
 
 
-async def killed(process: asyncio.subprocess.Process, after_s: float) -> None:
+async def killed(served: Served, after_s: float) -> None:
     await asyncio.sleep(after_s)
-    process.send_signal(signal.SIGKILL)
+    served.kill()
 
 
 def spools(folder: Path) -> int:

@@ -4,11 +4,9 @@ Recovery times are printed: run with -s.
 """
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,13 @@ import pytest
 
 from gateway.wire import events
 from gateway.wire.events import End, Info, Segment
-from tests.bench.process import free_port
 from tests.postgres import Cluster, Missing
 from tests.redis import Server
+from tests.serving import Served, serving
 from tests.web.conftest import Front, started, until
 from tests.web.script import END, INFO, segment
-from tests.web.test_credits import issued, state
+from tests.web.test_credits import issued, kept_books, sent, state
+from tests.web.test_replica_sounds import stopped
 from tests.web.test_replicas import BROKEN, Reader, looked, registered, there
 from tests.web.test_uploads import SOUND
 
@@ -65,43 +64,16 @@ async def hearing(folder: Path, data_dir: Path, shared: dict[str, Any]) -> Async
         yield front
 
 
-@asynccontextmanager
-async def replica(
+def replica(
     folder: Path, data_dir: Path, shared: dict[str, Any], front: Front
-) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+) -> AbstractAsyncContextManager[Served]:
     """One in a process of its own, which may be killed, before the same site; once it hears."""
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "models").symlink_to(data_dir / "models")
-    port = free_port()
-    settings = shared | {
-        "port": port, "data_dir": folder / "data", "workers": 1, "extract_processes": 1, "model": "base",
-        "proxy_url": front.origin.proxy_url, "proxy_ca_file": front.origin.ca_file, "log_level": "error",
-    }  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    env |= {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
-    env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", env=env, cwd=folder, stderr=asyncio.subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(SECONDS):
-            while not await _ready(front.session, url):
-                assert process.returncode is None, "it did not start"
-                await asyncio.sleep(0.1)
-        yield url, process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(f"{url}/ready") as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False
+    return serving(
+        folder, workers=1, model="base", log_level="error",
+        proxy_url=front.origin.proxy_url, proxy_ca_file=front.origin.ca_file, **shared,
+    )  # fmt: skip
 
 
 async def line(response: aiohttp.ClientResponse) -> events.Event | None:
@@ -148,18 +120,18 @@ async def test_a_replica_is_killed_mid_stream(
     """Who follows its transcript by another gateway gets all of it; its own client sees a cut stream."""
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(hearing(tmp_path / "other", data_dir, shared))
-        url, process = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
+        served = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
         await stack.enter_async_context(asyncio.timeout(SECONDS * 2))
         other.origin.pace(len(other.origin.parts("speech")[0]) // 12)
         wish = {"url": other.origin.url("speech")}
-        own = await stack.enter_async_context(other.session.post(f"{url}/transcribe", json=wish))
+        own = await stack.enter_async_context(other.session.post(f"{served.url}/transcribe", json=wish))
         assert isinstance(await line(own), Info)
         assert isinstance(await line(own), Segment)
         followed = await stack.enter_async_context(other.post("/transcribe", **wish))
         found = [await line(followed), await line(followed)]
         assert isinstance(found[1], Segment)
         assert not other.gateway.pool.windows
-        process.kill()
+        served.kill()
         killed_at = time.monotonic()
         other.origin.pace(None)
         with pytest.raises(BROKEN):
@@ -186,7 +158,7 @@ async def test_a_replica_is_killed_mid_upload(
     """The code that was to pay for it is back with its lease, and buys at another gateway."""
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(hearing(tmp_path / "other", data_dir, shared))
-        url, process = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
+        served = await stack.enter_async_context(replica(tmp_path / "one", data_dir, shared, other))
         await stack.enter_async_context(asyncio.timeout(SECONDS))
         one = await issued(other)
         killed_at = 0.0
@@ -196,13 +168,13 @@ async def test_a_replica_is_killed_mid_upload(
             yield SOUND[: len(SOUND) // 2]
             while await state(other, one) != "held":
                 await asyncio.sleep(0.05)
-            process.kill()
+            served.kill()
             killed_at = time.monotonic()
             await asyncio.sleep(SECONDS)
 
         headers = {"X-Auth-Code": one.code, "Content-Type": "audio/wav"}
         with pytest.raises((*BROKEN, aiohttp.ClientError)):
-            await other.session.post(f"{url}/transcripts", data=body(), headers=headers)
+            await other.session.post(f"{served.url}/transcripts", data=body(), headers=headers)
         while await state(other, one) != "active":
             await asyncio.sleep(0.05)
         print(f"the code was back {time.monotonic() - killed_at:.1f} s after the replica was killed")
@@ -219,18 +191,73 @@ async def test_postgresql_goes_and_comes_back(
         started(tmp_path / "one", **shared) as one,
         started(tmp_path / "other", **shared) as other,
     ):
-        script = registered(one)
-        script.say(INFO, segment(0))
-        await there(other, script, 2)
+        at = {one: registered(one), other: registered(other)}
+        for front, script in at.items():
+            script.say(INFO, segment(0))
+            await there(other if front is one else one, script, 2)
         cluster.stop()
-        async with Reader(other, script.path) as reader:
-            script.say(segment(1), END)
-            assert isinstance((await reader.read())[-1], End)
+        for front, script in at.items():
+            async with Reader(other if front is one else one, script.path) as reader:
+                script.say(segment(1), END)
+                assert isinstance((await reader.read())[-1], End)
         cluster.start()
         back_at = time.monotonic()
-        for front in (one, other):
+        for front in at:
             await until(lambda front=front: front.gateway.database_state == "ok", SECONDS)  # type: ignore[misc]
         print(f"both use the database {time.monotonic() - back_at:.1f} s after it was back")
-        await until(lambda: not len(one.gateway.writer), SECONDS)
-        print(f"the row was written after {time.monotonic() - back_at:.1f} s")
-        assert (await other.gateway.archive.read(script.transcript.id)).state == "COMPLETE"
+        for front, script in at.items():
+            await until(lambda front=front: not len(front.gateway.writer), SECONDS)  # type: ignore[misc]
+            assert (await one.gateway.archive.read(script.transcript.id)).state == "COMPLETE"
+        print(f"the rows were written after {time.monotonic() - back_at:.1f} s")
+
+
+async def test_postgresql_goes_and_comes_back_while_a_code_is_at_work(
+    tmp_path: Path, data_dir: Path, base_model: Path, cluster: Cluster, shared: dict[str, Any]
+) -> None:
+    """It is spent once, or it is as before, and what is told is what is in the books."""
+    async with hearing(tmp_path / "one", data_dir, shared | {"lease_s": SECONDS}) as one:
+        code = await issued(one)
+        with stopped(*one.gateway.pool.pids):
+            buying = asyncio.ensure_future(sent(one, code.code, SOUND))
+            while await state(one, code) != "held":
+                await asyncio.sleep(0.05)
+            await until(lambda: len(one.gateway.transcripts) == 1)
+            cluster.stop()
+        cluster.start()
+        async with asyncio.timeout(SECONDS):
+            status, told = await buying
+        if status != 201:  # the sound had ended before it was back
+            assert (status, told["error"]["code"]) == (503, "STORE_UNAVAILABLE")
+        async with asyncio.timeout(SECONDS):
+            while await state(one, code) == "held":
+                await asyncio.sleep(0.05)
+        assert await state(one, code) == ("used" if status == 201 else "active")
+        await kept_books(one)
+
+
+async def test_what_a_dead_replica_had_promised_is_done_by_another(
+    tmp_path: Path, shared: dict[str, Any]
+) -> None:
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(started(tmp_path / "other", **shared))
+        (tmp_path / "one").mkdir()
+        way = {"proxy_url": other.origin.proxy_url, "proxy_ca_file": other.origin.ca_file}
+        served = await stack.enter_async_context(
+            serving(tmp_path / "one", until="/live", log_level="error", **way, **shared)
+        )
+        address, before = other.origin.url("captions"), other.gateway.settings.lease_s
+        other.origin.pace(1)  # it is at work for long
+        wish = {"url": address, "wait": False}
+        async with other.session.post(f"{served.url}/transcribe", json=wish) as response:
+            assert response.status == 202, await response.text()
+            id_ = (await response.json())["id"]
+        async with asyncio.timeout(SECONDS):
+            while (await other.gateway.jobs.of(id_)).state != "RUNNING":  # type: ignore[union-attr]
+                await asyncio.sleep(0.02)
+            served.kill()
+            killed_at = time.monotonic()
+            other.origin.pace(None)
+            while (told := (await looked(other, f"/transcripts/{id_}"))[1])["state"] != "complete":
+                assert told["state"] in ("pending", "running"), told
+                await asyncio.sleep(0.05)
+        print(f"it was done {time.monotonic() - killed_at:.1f} s after, with a lease of {before:g} s")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.errors import SpeechFailed
+from gateway.speech.transcripts import Flights, Options, media_key
 from gateway.store.register import Entry
 from gateway.wire import events
 from gateway.wire.events import End, Failed, Progress, Segment
@@ -212,21 +213,28 @@ async def test_it_is_removed_from_anywhere(pair: tuple[Front, Front]) -> None:
 async def test_redis_may_go_and_come_back_while_it_is_followed(
     pair: tuple[Front, Front], own_redis: Server
 ) -> None:
-    one, other = pair
-    script = registered(one)
-    script.say(INFO, *(segment(number) for number in range(5)))
-    await there(other, script, 6)
-    async with Reader(other, script.path) as reader:
+    """With something running at each, that is followed at the other."""
+    scripts = [registered(front) for front in pair]
+    for script, front in zip(scripts, reversed(pair), strict=True):
+        script.say(INFO, *(segment(number) for number in range(5)))
+        await there(front, script, 6)
+    first, second = scripts
+    async with Reader(pair[1], first.path) as reader, Reader(pair[0], second.path) as back:
         await reader.read(6)
+        await back.read(6)
         own_redis.stop()
-        script.say(segment(5))
-        await script.have(7)  # recognition does not wait
+        for script in scripts:
+            script.say(segment(5))
+            await script.have(7)  # recognition does not wait
         own_redis.start()
         began = asyncio.get_running_loop().time()
         await reader.read(7)
+        await back.read(7)
         print(f"followed again {asyncio.get_running_loop().time() - began:.2f} s after Redis was back")
-        script.say(segment(6), END)
-        assert await reader.read() == list(script.transcript.events)
+        for script in scripts:
+            script.say(segment(6), END)
+        assert await reader.read() == list(first.transcript.events)
+        assert await back.read() == list(second.transcript.events)
 
 
 async def test_who_follows_is_cut_off_while_redis_is_away(
@@ -265,6 +273,82 @@ async def test_who_follows_a_gateway_that_ends_is_cut_off_at_once(
             await reader.read()
         told = (await looked(other, script.path))[1]
         assert (told["state"], told["error"]["code"]) == ("failed", "INTERRUPTED")
+
+
+async def test_a_gateway_that_stops_lets_those_finish_who_follow_elsewhere(
+    tmp_path: Path, redis_server: Server, redis_prefix: str
+) -> None:
+    """Also where nobody reads it here any more."""
+    shared: dict[str, Any] = {
+        "redis_url": redis_server.url, "redis_s": 5, "redis_prefix": redis_prefix, "shutdown_s": SECONDS,
+        "database_url": f"sqlite:///{tmp_path / 'both.db'}",
+    }  # fmt: skip
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(started(tmp_path / "other", **shared))
+        going = await stack.enter_async_context(AsyncExitStack())
+        one = await going.enter_async_context(started(tmp_path / "one", **shared))
+        script = registered(one)
+        script.say(INFO, segment(0))
+        await there(other, script, 2)
+        reader = await stack.enter_async_context(Reader(other, script.path))
+        await reader.read(2)
+        await until(lambda: bool(one.gateway.telling and one.gateway.telling._followed))
+        stopping = asyncio.ensure_future(going.aclose())
+        await until(lambda: one.gateway.stopping)
+        script.say(segment(1), END)
+        assert await reader.read() == list(script.transcript.events)
+        async with asyncio.timeout(SECONDS / 2):  # nothing is waited for then
+            await stopping
+
+
+def flights(front: Front) -> Flights:
+    found = front.gateway.transcripts._flights
+    assert found is not None
+    return found
+
+
+async def test_work_is_one_s_and_known_to_others_while_it_goes_on_and_when_it_is_done(
+    pair: tuple[Front, Front], own_redis: Server
+) -> None:
+    here, elsewhere = map(flights, pair)
+    script, late = map(registered, pair)
+    key, options = media_key("a digest"), Options()
+    script.say(INFO, segment(0))
+    await there(pair[1], script, 2)
+    assert await elsewhere.found(key, options) is None
+    async with here.joined(key, options, script.transcript) as nobody:
+        assert nobody is None
+        async with elsewhere.joined(key, options, late.transcript) as found:
+            assert found is not None
+            assert found.id == script.transcript.id
+        assert await elsewhere.found(key, options) is not None
+        assert await elsewhere.found(key, Options(language="de")) is None
+    script.say(END)
+    await script.have(3)
+    done = await elsewhere.found(key, options)
+    assert done is not None
+    assert done.id == script.transcript.id
+    own_redis.stop()  # each for itself
+    assert await elsewhere.found(key, options) is None
+    async with elsewhere.joined(key, options, late.transcript) as found:
+        assert found is None
+
+
+@pytest.mark.parametrize("how", ["fails", "is gone"])
+async def test_work_that_came_to_nothing_is_done_by_the_next(pair: tuple[Front, Front], how: str) -> None:
+    here, elsewhere = map(flights, pair)
+    script, late = map(registered, pair)
+    key, options = media_key("a digest"), Options()
+    with suppress(SpeechFailed):
+        async with here.joined(key, options, script.transcript):
+            if how == "fails":
+                raise SpeechFailed
+    if how == "is gone":
+        script.say(INFO, END)
+        await script.have(2)
+        assert await changed(pair[0], script.path, "DELETE") == 204
+    async with elsewhere.joined(key, options, late.transcript) as found:
+        assert found is None
 
 
 async def test_links_are_good_at_any_gateway(pair: tuple[Front, Front]) -> None:

@@ -3,10 +3,7 @@ restart, and while the database is away."""
 
 import asyncio
 import hashlib
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +19,7 @@ from gateway.store.database import Database
 from gateway.store.stored import Draft
 from gateway.wire.events import Word, line
 from gateway.wire.forms import FORMS
+from tests.commands.running import run
 from tests.postgres import Cluster
 from tests.store.making import age
 from tests.web.conftest import Front, Start, started, until
@@ -422,15 +420,9 @@ async def test_tables_of_another_version_stop_the_start(tmp_path: Path) -> None:
     async with database.transaction() as tx:
         await tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     await database.close()
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    settings = {"GATEWAY_DATA_DIR": str(tmp_path), "DATABASE_URL": f"sqlite:///{file}", "GATEWAY_PORT": "0"}
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "gateway", "serve"], env=kept | settings,
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "9999" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, _, said = await run(tmp_path, "serve", DATABASE_URL=f"sqlite:///{file}", GATEWAY_PORT="0")
+    assert code == 1
+    assert "9999" in said
 
 
 # every door

@@ -2,14 +2,16 @@ import asyncio
 import os
 import signal
 import socket
-import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from tests.commands.running import run
 from tests.origin.origin import Origin
+from tests.serving import Served, serving
 from tests.web.conftest import Front, until
 
 
@@ -61,61 +63,23 @@ async def test_a_body_that_does_not_end_is_given_up(front: Front) -> None:
     writer.close()
 
 
-class Served:
-    """`python -m gateway serve` as an operator runs it."""
-
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self.process = process
-        self.url = url
-
-    async def stopped(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            return await self.process.wait()
-
-
-async def serve(
-    folder: Path, origin: Origin, *, stderr: Any = asyncio.subprocess.DEVNULL, group: bool = False, **env: str
-) -> Served:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # one setting by a .env file, one by the name platforms use, the rest as usual
+def serve(folder: Path, origin: Origin, **more: Any) -> AbstractAsyncContextManager[Served]:
+    """One setting by a .env file, one by the name platforms use, the rest as usual."""
     (folder / ".env").write_text(f"GATEWAY_PROXY_URL={origin.proxy_url}\n")
-    given = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    given |= {
-        "PORT": str(port), "GATEWAY_PROXY_CA_FILE": str(origin.ca_file),
-        "GATEWAY_DATA_DIR": str(folder / "data"),
-        "GATEWAY_MODEL": str(folder / "none"), "PYTHONPATH": str(Path(__file__).parents[2]),
-    }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        "serve",
-        cwd=folder,
-        env=given | env,
-        stderr=stderr,
-        start_new_session=group,
-    )
-    url = f"http://127.0.0.1:{port}"
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(url + "/live"):
-                    return Served(process, url)
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.05)
+    return serving(folder, until="/live", proxy_ca_file=origin.ca_file, **more)
 
 
 async def test_streams_finish_at_shutdown_and_no_process_is_left(tmp_path: Path) -> None:
-    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+    async with (
+        Origin(tmp_path) as origin,
+        serve(tmp_path, origin, shutdown_s=20) as served,
+        aiohttp.ClientSession() as session,
+    ):
         origin.pace(400_000)
-        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="20")
         wish = {"url": origin.url("video"), "content_type": "VIDEO_ONLY"}
         async with session.post(served.url + "/download", json=wish) as response:
             await response.content.readany()
-            group = children(served.process.pid)
+            group = children(served.pid)
             assert group
             stopping = asyncio.ensure_future(served.stopped())
             rest = await response.read()
@@ -125,9 +89,12 @@ async def test_streams_finish_at_shutdown_and_no_process_is_left(tmp_path: Path)
 
 
 async def test_streams_that_do_not_finish_in_time_are_broken(tmp_path: Path) -> None:
-    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
+    async with (
+        Origin(tmp_path) as origin,
+        serve(tmp_path, origin, shutdown_s=0.5) as served,
+        aiohttp.ClientSession() as session,
+    ):
         origin.pace(20_000)
-        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="0.5")
         wish = {"url": origin.url("big"), "content_type": "VIDEO_ONLY"}
         async with session.post(served.url + "/download", json=wish) as response:
             await response.content.readany()
@@ -138,29 +105,18 @@ async def test_streams_that_do_not_finish_in_time_are_broken(tmp_path: Path) -> 
 
 
 async def test_a_wrong_setting_is_named_and_nothing_starts(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"GATEWAY_PORT": "eighty", "GATEWAY_DATA_DIR": str(tmp_path)},
-    )  # fmt: skip
-    _, said = await process.communicate()
-    assert process.returncode == 2
-    assert b"GATEWAY_PORT" in said
-    assert b"Traceback" not in said
+    code, _, said = await run(tmp_path, "serve", GATEWAY_PORT="eighty")
+    assert code == 2
+    assert "GATEWAY_PORT" in said
 
 
 async def test_a_port_in_use_is_told_plainly(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "serve", stderr=asyncio.subprocess.PIPE,
-            env=os.environ | {"GATEWAY_PORT": str(taken.getsockname()[1]), "GATEWAY_DATA_DIR": str(tmp_path)},
-        )  # fmt: skip
-        async with asyncio.timeout(30):
-            _, said = await process.communicate()
-    assert process.returncode == 1
-    assert b"in use" in said
-    assert b"Traceback" not in said
+        code, _, said = await run(tmp_path, "serve", GATEWAY_PORT=str(taken.getsockname()[1]))
+    assert code == 1
+    assert "in use" in said
 
 
 def children(pid: int) -> list[int]:
@@ -173,9 +129,8 @@ def children(pid: int) -> list[int]:
 async def test_a_stream_that_shutdown_cuts_is_seen_to_be_cut(
     tmp_path: Path, version: str, patience: str
 ) -> None:
-    async with Origin(tmp_path) as origin:
+    async with Origin(tmp_path) as origin, serve(tmp_path, origin, shutdown_s=patience) as served:
         origin.pace(20_000)
-        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S=patience)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
         body = b'{"url": "%s", "content_type": "VIDEO_ONLY"}' % origin.url("big").encode()
         head = f"POST /download HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -196,27 +151,33 @@ async def test_a_stream_that_shutdown_cuts_is_seen_to_be_cut(
 
 async def test_ctrl_c_is_for_the_gateway_alone(tmp_path: Path) -> None:
     """A terminal sends it to every process of the group."""
-    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
-        origin.pace(400_000)
-        with (tmp_path / "said").open("wb") as said:
-            served = await serve(tmp_path, origin, stderr=said, group=True)
+    with (tmp_path / "said").open("wb") as said:
+        async with (
+            Origin(tmp_path) as origin,
+            serve(tmp_path, origin, stderr=said, group=True, shutdown_s=30) as served,
+            aiohttp.ClientSession() as session,
+        ):
+            origin.pace(400_000)
             wish = {"url": origin.url("video"), "content_type": "VIDEO_ONLY"}
             async with session.post(served.url + "/download", json=wish) as response:
                 await response.content.readany()
-                os.killpg(served.process.pid, signal.SIGINT)
+                os.killpg(served.pid, signal.SIGINT)
                 assert (await response.read()).endswith(b"--\r\n")
             assert await served.process.wait() == 0
-        assert b"Traceback" not in (tmp_path / "said").read_bytes()
+    assert b"Traceback" not in (tmp_path / "said").read_bytes()
 
 
 async def test_no_child_outlives_a_gateway_that_is_killed(tmp_path: Path) -> None:
-    async with Origin(tmp_path) as origin, aiohttp.ClientSession() as session:
-        served = await serve(tmp_path, origin)
+    async with (
+        Origin(tmp_path) as origin,
+        serve(tmp_path, origin) as served,
+        aiohttp.ClientSession() as session,
+    ):
         wish = {"url": origin.url("page_trickles"), "content_type": "VIDEO_ONLY"}
         asking = asyncio.ensure_future(session.post(served.url + "/download", json=wish))
         await until(lambda: origin.hits["page:7400000000000000077"] > 0)
-        group = children(served.process.pid)
-        served.process.kill()
+        group = children(served.pid)
+        served.kill()
         await served.process.wait()
         await until(lambda: not any(alive(pid) for pid in group))
         asking.cancel()
@@ -231,8 +192,7 @@ def alive(pid: int) -> bool:
 
 async def test_no_stream_begins_once_streams_are_broken(tmp_path: Path) -> None:
     """A film that is still rendered at SIGTERM must not begin, to be ended politely."""
-    async with Origin(tmp_path) as origin:
-        served = await serve(tmp_path, origin, GATEWAY_SHUTDOWN_S="0")
+    async with Origin(tmp_path) as origin, serve(tmp_path, origin, shutdown_s=0) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
         body = (
             b'{"url": "%s", "content_type": "VIDEO_ONLY", "render": "stream"}'

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
@@ -217,6 +218,39 @@ async def test_a_worker_that_dies_is_replaced_and_no_word_is_lost(speaking: Fron
         got = await lines(response)
     assert isinstance(got[-1], End)
     assert events.text_of([one for one in got if isinstance(one, Segment)]) == events.text_of(undisturbed)
+
+
+async def test_a_window_that_ends_every_worker_breaks_the_stream_for_all_to_see(
+    speaking: Front,
+) -> None:
+    async def murder() -> None:
+        killed: set[int] = set()
+        while True:
+            for pid in set(speaking.gateway.pool.pids) - killed:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.005)
+
+    speaking.origin.pace(60_000)
+    wish = {"url": speaking.origin.url("speech")}
+    async with (
+        speaking.post("/transcribe", **wish) as response,
+        speaking.post("/transcribe?format=txt", **wish) as text,
+    ):
+        assert isinstance(await line(response), Info)
+        assert isinstance(await line(response), Segment)
+        assert await text.content.readany()
+        murderer = asyncio.ensure_future(murder())
+        speaking.origin.pace(None)
+        try:
+            last = (await lines(response))[-1]
+            with pytest.raises(aiohttp.ClientPayloadError):  # where the form has no place for it
+                await text.read()
+        finally:
+            murderer.cancel()
+    assert isinstance(last, Failed)
+    assert last.code == "SPEECH_FAILED"
+    await until(lambda: speaking.gateway.ready, 60)
 
 
 async def test_a_client_that_leaves_ends_what_nobody_else_needs(speaking: Front) -> None:
