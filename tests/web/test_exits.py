@@ -418,35 +418,38 @@ async def test_a_process_that_died_before_its_turn_is_not_waited_for(start: Star
 
 async def test_a_hangup_renews_the_processes_and_loses_nothing(tmp_path: Path) -> None:
     speech = {f"{number:04}": Path(__file__).parents[1] / "origin/clips/sound.mp3" for number in range(24)}
-    async with Origin(tmp_path, speech=speech) as origin, aiohttp.ClientSession() as session:
-        with (tmp_path / "said").open("wb") as said:
-            served = await serve(tmp_path, origin, stderr=said, GATEWAY_EXTRACT_CACHE_S="0")
+    with (tmp_path / "said").open("wb") as said:
+        async with (
+            Origin(tmp_path, speech=speech) as origin,
+            serve(tmp_path, origin, stderr=said, extract_processes=2, extract_cache_s=0) as served,
+            aiohttp.ClientSession() as session,
+        ):
 
-        def extractors() -> set[int]:
-            return {
-                pid
-                for pid in children(served.process.pid)
-                if b"gateway.media.tiktok" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            }
+            def extractors() -> set[int]:
+                return {
+                    pid
+                    for pid in children(served.pid)
+                    if b"gateway.media.tiktok" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                }
 
-        async def download(suffix: str) -> int:
-            wish = {"url": origin.url(f"speech:{suffix}"), "content_type": "VIDEO_ONLY"}
-            async with session.post(served.url + "/download", json=wish) as response:
-                assert (await response.read()).endswith(b"--\r\n") == (response.status == 200)
-                return response.status
+            async def download(suffix: str) -> int:
+                wish = {"url": origin.url(f"speech:{suffix}"), "content_type": "VIDEO_ONLY"}
+                async with session.post(served.url + "/download", json=wish) as response:
+                    assert (await response.read()).endswith(b"--\r\n") == (response.status == 200)
+                    return response.status
 
-        def renewed() -> list[dict[str, Any]]:
-            lines = (tmp_path / "said").read_text().splitlines()
-            return [one for one in map(json.loads, lines) if one["event"] == "extractor renewed"]
+            def renewed() -> list[dict[str, Any]]:
+                lines = (tmp_path / "said").read_text().splitlines()
+                return [one for one in map(json.loads, lines) if one["event"] == "extractor renewed"]
 
-        assert await download("0000") == 200
-        await until(lambda: len(extractors()) == 2)
-        before = extractors()
-        asked = [asyncio.ensure_future(download(suffix)) for suffix in list(speech)[1:]]
-        served.process.send_signal(signal.SIGHUP)
-        assert await asyncio.gather(*asked) == [200] * 23
-        await until(lambda: len(renewed()) == 2, 60)
-        await until(lambda: len(extractors()) == 2)
-        assert not extractors() & before
-        assert all(one["yt_dlp"] for one in renewed())
-        assert await served.stopped() == 0
+            assert await download("0000") == 200
+            await until(lambda: len(extractors()) == 2)
+            before = extractors()
+            asked = [asyncio.ensure_future(download(suffix)) for suffix in list(speech)[1:]]
+            served.process.send_signal(signal.SIGHUP)
+            assert await asyncio.gather(*asked) == [200] * 23
+            await until(lambda: len(renewed()) == 2, 60)
+            await until(lambda: len(extractors()) == 2)
+            assert not extractors() & before
+            assert all(one["yt_dlp"] for one in renewed())
+            assert await served.stopped() == 0
