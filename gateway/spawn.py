@@ -67,7 +67,12 @@ def spawn(*command: str, stdin: int) -> Process:
     return Process(_started(command, stdin=stdin))
 
 
-async def piped(*command: str, env: Mapping[str, str] | None = None, limit_bytes: int = LIMIT_BYTES) -> Piped:
+async def piped(
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+    stderr: int | None = None,
+) -> Piped:
     """A child whose standard input and output have their other ends here; `limit_bytes` is that of a line
     read. Raises OSError."""
     with ExitStack() as stack:
@@ -80,7 +85,9 @@ async def piped(*command: str, env: Mapping[str, str] | None = None, limit_bytes
         stack.callback(ear[0].abort)
         mouth = await loop.create_unix_connection(lambda: _Ends(unheard), sock=stdin)
         stack.callback(mouth[0].abort)
-        started = _started(command, stdin=its_stdin.fileno(), stdout=its_stdout.fileno(), env=env)
+        started = _started(
+            command, stdin=its_stdin.fileno(), stdout=its_stdout.fileno(), stderr=stderr, env=env
+        )
         its_stdin.close()
         its_stdout.close()
         stack.pop_all()
@@ -96,6 +103,13 @@ class _Ends(asyncio.StreamReaderProtocol):
 
 
 def _started(
-    command: tuple[str, ...], *, stdin: int, stdout: int | None = None, env: Mapping[str, str] | None = None
+    command: tuple[str, ...],
+    *,
+    stdin: int,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, env=env, start_new_session=True)
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, start_new_session=True
+    )

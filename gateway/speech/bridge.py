@@ -5,6 +5,7 @@ Ray lives in it, not in the gateway: it ends its own process when the head is go
 
 import asyncio
 import os
+import subprocess
 import sys
 
 import msgspec
@@ -40,12 +41,16 @@ class Bridge:
             sys.executable, "-m", "gateway.speech.nodes.driver", address, plan,
             *(("--known", session) if session is not None else ()),
             env={"RAY_BACKEND_LOG_LEVEL": "fatal", **os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            # what Ray says is no line of our log, and what is the matter is told as a state
+            stderr=None if settings.least_level == "debug" else subprocess.DEVNULL,
         )  # fmt: skip
         bridge = cls(process, State("", False, 0, 0))
         try:
             said = await bridge.hear(within_s=START_S)
             if not isinstance(said, State):
                 raise WorkerDied("the driver of the cluster lost its place")
+            if not said.session:
+                raise WorkerDied(said.trouble or "the driver of the cluster ended")
         except BaseException:
             await bridge.kill()
             raise
@@ -83,7 +88,7 @@ class Bridge:
             raise WorkerDied("the driver of the cluster is silent") from None
         except (asyncio.IncompleteReadError, ConnectionError):
             raise WorkerDied("the driver of the cluster ended") from None
-        except msgspec.DecodeError as failure:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
             raise WorkerDied("the driver of the cluster said something that is no message") from failure
 
     async def kill(self) -> None:

@@ -26,7 +26,7 @@ from gateway.tracing import OFF, Tracing
 
 log = structlog.get_logger()
 
-GRACE_S = 15.0  # without a replica: one that died is replaced in less
+GRACE_S = 15.0  # without a replica: one that died is replaced in less, and who removes them may deploy again
 AWAY_S = 180.0  # after which what waits fails: a head that is started again is there sooner
 _RETRY_S = (1.0, 2.0, 5.0)  # between drivers that do not connect
 _FULL_S = 0.25  # after which a queue that was full is tried again
@@ -62,6 +62,7 @@ class ClusterPool(Pool):
         self._state = State("", False, 0, 0)
         self._session: str | None = None  # in which our application was seen
         self._seen_at = float("-inf")  # when there was a replica
+        self._removed = False  # on purpose: the head knows of no replicas, and is the one that did
         self._trouble: str | None = None
         self._out: dict[int, Out] = {}
         self._lost: set[str] = set()  # replicas that took windows with them
@@ -71,8 +72,8 @@ class ClusterPool(Pool):
 
     @property
     def ready(self) -> bool:
-        """Whether there is a replica, or was a moment ago."""
-        return time.monotonic() - self._seen_at < GRACE_S
+        """Whether there is a replica, or was a moment ago and was not removed."""
+        return not self._removed and time.monotonic() - self._seen_at < GRACE_S
 
     @property
     def workers(self) -> int:
@@ -202,6 +203,7 @@ class ClusterPool(Pool):
     def _stand(self, state: State) -> None:
         """How the cluster stands now."""
         self._state = state
+        self._removed = not state.deployed and state.session == self._session
         self._say(state.trouble)
         if state.deployed:
             self._session = state.session
@@ -248,5 +250,6 @@ class ClusterPool(Pool):
         """Fails what waits for a cluster that does not come back."""
         while True:
             await asyncio.sleep(1)
-            if len(self._queue) and time.monotonic() - self._seen_at > AWAY_S:
+            away_s = GRACE_S if self._removed else AWAY_S
+            if len(self._queue) and time.monotonic() - self._seen_at > away_s:
                 self._fail_all()

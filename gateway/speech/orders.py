@@ -112,7 +112,7 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
 class State(msgspec.Struct, frozen=True, tag="state"):
     """How the cluster stands; told again and again."""
 
-    session: str  # of the head: a new one remembers nothing
+    session: str  # of the head: a new one remembers nothing; empty: none is reached
     deployed: bool
     replicas: int  # that have their model
     wanted: int

@@ -11,6 +11,7 @@ import queue
 import random
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -47,7 +48,8 @@ def main() -> None:
             plan = msgspec.json.decode(wish.plan, type=Plan)
             asyncio.run(Driver(plan, session, told, out).run(lost=wish.known not in (None, session)))
     except Exception as failure:
-        print(failure, file=sys.stderr)
+        traceback.print_exc()
+        _write(out, State("", False, 0, 0, type(failure).__name__ + _first_line(failure)))
         os._exit(1)
 
 
@@ -132,9 +134,13 @@ class Driver:
             self._say(Lost(number, type(failure).__name__ + _first_line(failure)))
 
     def _say(self, message: FromDriver) -> None:
-        data = memoryview(framed(message))
-        while data:
-            data = data[self._out.write(data) :]
+        _write(self._out, message)
+
+
+def _write(out: BinaryIO, message: FromDriver) -> None:
+    data = memoryview(framed(message))
+    while data:
+        data = data[out.write(data) :]
 
 
 def _first_line(failure: Exception) -> str:
