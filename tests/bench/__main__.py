@@ -48,7 +48,7 @@ BENCHES = {
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),
     "flat_speech": Bench(flat_speech, 400),
-    "nodes": Bench(nodes, 400),
+    "nodes": Bench(nodes, 600),
 }
 
 
