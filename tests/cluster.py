@@ -2,7 +2,8 @@
 
 Each node's processes are known by a word in their environment, or by a parent's, for Ray writes titles
 over theirs; they are ended by their ids. There is never more than one cluster at a time: whoever comes
-second waits.
+second waits, and ends what is left of one whose tests were killed. Each node has an address of loopback,
+though some of Ray's ports are open on all addresses: whoever calls there needs the token.
 """
 
 import fcntl
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 START_S = 150  # Ray takes 8 s on a free machine
 MEMORY_BYTES = 100_000_000  # of the object store of each node
+_ADDRESSES = {"head": "127.0.0.2", "second": "127.0.0.3"}  # in place of 127.0.0.1 Ray takes another one
 _MARK = "CLIPWIRE_TEST_NODE"
 
 
@@ -34,32 +36,40 @@ class Nodes:
     def __init__(self, data_dir: Path) -> None:
         if find_spec("ray") is None:
             raise Missing("there is no Ray: pip install clipwire[cluster]")
-        self._lock = (Path(tempfile.gettempdir()) / "clipwire-ray.lock").open("w")
+        self._lock = (Path(tempfile.gettempdir()) / "clipwire-ray.lock").open("a+")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock.seek(0)
+        if left := self._lock.read().strip():
+            self._mark = left
+            self.kill()
         self._mark = secrets.token_hex(8)
+        self._lock.truncate(0)
+        self._lock.write(self._mark)
+        self._lock.flush()
         self.folder = Path(tempfile.mkdtemp(prefix="cwray-"))  # sockets are in it: a short name
         self._port = _free_port()
-        self.address = f"127.0.0.1:{self._port}"
+        self.address = f"{_ADDRESSES['head']}:{self._port}"
         self.environment = {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": str(START_S),
+            "RAY_worker_niceness": "5",  # as the workers of a gateway; Ray's own is 15
             "GATEWAY_DATA_DIR": str(data_dir),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'clients/python'}",
         }
 
     def start(self) -> None:
         """The head, with one CPU."""
-        self._start("head", "--head", f"--port={self._port}", "--include-dashboard=false",
+        self._start("head", {}, "--head", f"--port={self._port}", "--include-dashboard=false",
                     f"--temp-dir={self.folder}", f"--ray-client-server-port={_free_port()}")  # fmt: skip
 
-    def node(self, name: str) -> None:
+    def node(self, name: str, **environment: str) -> None:
         """One more node of one CPU."""
-        self._start(name, f"--address={self.address}")
+        self._start(name, environment, f"--address={self.address}")
 
-    def kill(self, name: str) -> None:
-        """All processes of a node at once, as when its machine goes."""
+    def kill(self, name: str = "") -> None:
+        """All processes of a node, or of all, at once, as when its machine goes."""
         while pids := self.pids(name):  # again: one may have been born meanwhile
             for pid in pids:
                 try:
@@ -71,8 +81,9 @@ class Nodes:
 
     def stop(self) -> None:
         """Ends everything."""
-        self.kill("")
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.truncate(0)
         self._lock.close()
 
     def pids(self, name: str = "") -> list[int]:
@@ -98,17 +109,20 @@ class Nodes:
             cwd=self.folder, env=environment, text=True, capture_output=True, timeout=START_S,
         )  # fmt: skip
 
-    def _start(self, name: str, *options: str) -> None:
+    def _start(self, name: str, environment: dict[str, str], *options: str) -> None:
         script = Path(sys.executable).with_name("ray")
-        with (self.folder / f"{name}.log").open("ab") as log:
-            subprocess.run(
-                [script, "start", *options, "--num-cpus=1", "--num-gpus=0", "--disable-usage-stats",
-                 f"--object-store-memory={MEMORY_BYTES}"],
-                env={**os.environ, **self.environment, _MARK: f"{self._mark}-{name}",
+        told = self.folder / f"{name}.log"
+        with told.open("ab") as log:
+            done = subprocess.run(
+                [script, "start", *options, f"--node-ip-address={_ADDRESSES[name]}", "--num-cpus=1",
+                 "--num-gpus=0", "--disable-usage-stats", f"--object-store-memory={MEMORY_BYTES}"],
+                env={**os.environ, **self.environment, **environment, _MARK: f"{self._mark}-{name}",
                      "OTEL_RESOURCE_ATTRIBUTES": f"host.name={name}"},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=START_S,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=START_S,
                 cwd=self.folder, start_new_session=True,
             )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"ray start of {name}: {told.read_text(errors='replace')[-2000:]}")
 
 
 def _alive(pid: int) -> bool:

@@ -27,6 +27,8 @@ def deploy() -> None:
     with _there() as plan:
         from gateway.speech.nodes import deployment
 
+        if (lacking := deployment.lacking(plan, deployment.nodes())) is not None:
+            raise ModelUnavailable(lacking)
         deployment.deploy(plan)
         until, told = time.monotonic() + DEPLOY_S, ""
         while (now := deployment.standing(plan)).status != "running":

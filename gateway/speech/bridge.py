@@ -22,6 +22,11 @@ log = structlog.get_logger()
 START_S = 120  # Ray is slow to load on a busy machine
 SILENT_S = 30  # it tells how the cluster stands every second
 _MESSAGE_MAX = 16 << 20
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # up to this, a window goes with its call; else by Ray's store of objects, which takes 2 ms more
+    "RAY_max_direct_call_object_size": str(4 << 20),
+}
 
 
 class Bridge:
@@ -40,7 +45,7 @@ class Bridge:
         process = await spawn.piped(
             sys.executable, "-m", "gateway.speech.nodes.driver", address, plan,
             *(("--known", session) if session is not None else ()),
-            env={"RAY_BACKEND_LOG_LEVEL": "fatal", **os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={"RAY_BACKEND_LOG_LEVEL": "fatal", **os.environ, **_ENVIRONMENT},
             # what Ray says is no line of our log, and what is the matter is told as a state
             stderr=None if settings.least_level == "debug" else subprocess.DEVNULL,
         )  # fmt: skip

@@ -49,6 +49,11 @@ class Plan(msgspec.Struct, frozen=True):
         """What its application is called: gateways of another model have another one."""
         return f"clipwire-{self.model.rstrip('/').rpartition('/')[2]}"
 
+    @property
+    def gpus(self) -> int:
+        """How many a replica takes for itself."""
+        return 0 if self.device == "cpu" else 1
+
 
 # to the driver
 

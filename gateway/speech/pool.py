@@ -90,9 +90,9 @@ class Pool(ABC):
 
     @property
     def speed(self) -> float | None:
-        """Seconds of sound that all workers recognise in a second, as measured; None before the first."""
+        """Seconds of sound that the workers there are do in a second, as measured; None before the first."""
         each = self._pace.speed
-        return None if each is None else each * self.workers
+        return None if each is None else each * max(1, self.loaded)
 
     def standing(self, transcript_id: str) -> tuple[int, float | None]:
         """How many windows go before the next one of a transcript, and about how long they take."""
@@ -286,8 +286,10 @@ class LocalPool(Pool):
                 self._more.clear()
                 more = asyncio.ensure_future(self._more.wait())
                 waited = {more, ended} if successor is None else {more, ended, successor}
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                more.cancel()
+                try:
+                    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    more.cancel()
             else:
                 self.restarts["lost"] += 1
                 log.warning("idle speech worker lost", pid=worker.pid)

@@ -18,7 +18,8 @@ async def ready(request: web.Request) -> web.Response:
     if gateway.stopping:
         speech = "stopping"
     elif not gateway.pool.ready:
-        speech = "fetching or loading the model"
+        ours = gateway.settings.cluster_address is None
+        speech = "fetching or loading the model" if ours else "no worker of the cluster is there"
     else:
         speech = "ok" if gateway.transcripts.room else "full"
     body = {

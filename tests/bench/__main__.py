@@ -51,7 +51,7 @@ BENCHES = {
     "arriving": Bench(arriving, 90),
     "company": Bench(company, 240),
     "flat_speech": Bench(flat_speech, 400),
-    "nodes": Bench(nodes, 400),
+    "nodes": Bench(nodes, 600),
     "sizing": Bench(sizing, 300),
 }
 

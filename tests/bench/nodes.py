@@ -136,7 +136,12 @@ async def _all(pool: Pool, windows: Sequence[Window]) -> float:
 def _overhead(turns: Walls) -> Table:
     more = [theirs - ours for ours, theirs in zip(turns["local"], turns["cluster"], strict=True)]
     rows = [
-        ("local", f"{median(turns['local']) * 1000:.1f}", "", ""),
+        (
+            "local",
+            f"{median(turns['local']) * 1000:.1f}",
+            "",
+            f"{median(turns['local, way']) * 1000:.1f}",
+        ),
         (
             "cluster",
             f"{median(turns['cluster']) * 1000:.1f}",

@@ -1,7 +1,7 @@
 """Real speech for the tests of this folder."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,21 +33,43 @@ def passage(debian_clips: list[Clip]) -> Clip:
     return clips.joined(debian_clips + debian_clips[:3], 1.0)
 
 
+CLUSTER = pytest.StashKey[Nodes]()
+
+
 @pytest.fixture(scope="module")
-def nodes(base_model: Path, data_dir: Path) -> Iterator[Nodes]:
-    """A Ray cluster of two nodes of one CPU each, with a replica of the base model on each."""
+def nodes(base_model: Path, data_dir: Path, pytestconfig: pytest.Config) -> Iterator[Nodes]:
+    """A Ray cluster of two nodes of one CPU each, for all tests that are marked `cluster`."""
+    found = pytestconfig.stash.get(CLUSTER, None)
+    if found is None:
+        try:
+            found = pytestconfig.stash[CLUSTER] = Nodes(data_dir)
+        except Missing as missing:
+            pytest.skip(str(missing))
+        found.start()
+    if not found.pids("second"):
+        found.node("second")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "PYTHONPATH"):
+            patch.setenv(name, found.environment[name])
+        yield found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of the cluster first: it is started once, and no other process of tests takes some of them."""
+    items.sort(key=lambda item: not _of_cluster(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """Ends the cluster after the last of them."""
     try:
-        nodes = Nodes(data_dir)
-    except Missing as missing:
-        pytest.skip(str(missing))
-    patch = pytest.MonkeyPatch()
-    try:
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
-            patch.setenv(name, nodes.environment[name])
-        patch.setenv("PYTHONPATH", nodes.environment["PYTHONPATH"])
-        nodes.start()
-        nodes.node("second")
-        yield nodes
+        return (yield)
     finally:
-        patch.undo()
-        nodes.stop()
+        if (nextitem is None or not _of_cluster(nextitem)) and CLUSTER in item.config.stash:
+            item.config.stash[CLUSTER].stop()
+            del item.config.stash[CLUSTER]
+
+
+def _of_cluster(item: pytest.Item) -> bool:
+    return item.get_closest_marker("cluster") is not None

@@ -2,69 +2,29 @@
 
 import asyncio
 import hashlib
-import json
 import socket
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ModelUnavailable
 from gateway.speech import models, wheels
+from tests.speech.hub import Hub
 
 FILES = {"config.json": b"{}", "model.bin": b"weights" * 9999, "tokenizer.json": b"{}", "README.md": b"no"}
-REVISION = "a" * 40
 
 
 def quiet(what: str, done: int, total: int | None) -> None:
     pass
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Enough of the hub for one small model."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if "/tree/" in self.path:
-            tree = [{"type": "file", "path": n, "size": len(d), "oid": "1"} for n, d in FILES.items()]
-            self._answer(json.dumps(tree).encode(), "application/json")
-            return
-        if self.path.startswith("/api/models/"):
-            siblings = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
-            info = {"_id": "1", "id": "x/y", "sha": REVISION, "siblings": siblings}
-            self._answer(json.dumps(info).encode(), "application/json")
-            return
-        name = self.path.split("?")[0].rpartition("/")[2]
-        self._answer(FILES[name], "application/octet-stream")
-
-    do_HEAD = do_GET
-
-    def _answer(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", REVISION)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    yield
-    server.shutdown()
-    server.server_close()
+    with Hub(FILES) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import ray
@@ -17,10 +17,10 @@ from gateway.speech.orders import Plan
 from gateway.speech.queue import BATCH_MAX
 
 HEALTH_PERIOD_S = 2.0
-HEALTH_TIMEOUT_S = 10.0  # for a process that is stopped, or a machine that is gone without a word
+HEALTH_TIMEOUT_S = 5.0  # three times on end: for a process that is stopped, or a machine gone without a word
 TARGET = 2.0  # windows that a replica has in hand; with more there come more replicas
 UPSCALE_S, DOWNSCALE_S = 5.0, 300.0  # a model is fast to load, and a pause no reason to let it go
-STOP_S = 30.0  # for what a replica that goes has in hand
+STOP_S = 20.0  # for what a replica that goes has in hand; so long one that is stopped keeps its core
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -53,15 +53,14 @@ def connected(address: str) -> Iterator[str]:
 def deploy(plan: Plan) -> None:
     """Starts the replicas of a plan, or changes those that are there; they come up by and by."""
     serve.start(proxy_location=ProxyLocation.Disabled)
-    options = {
-        "num_cpus": plan.threads,
-        "num_gpus": 0 if plan.device == "cpu" else 1,
-        "runtime_env": {"env_vars": _environment(plan)},
-    }
     deployment = serve.deployment(
         Replica,
         name="Replica",
-        ray_actor_options=options,
+        ray_actor_options={
+            "num_cpus": plan.threads,
+            "num_gpus": plan.gpus,
+            "runtime_env": {"env_vars": _environment(plan)},
+        },
         max_ongoing_requests=BATCH_MAX,  # with more, one replica takes what others could
         max_queued_requests=plan.queue_max,
         health_check_period_s=HEALTH_PERIOD_S,
@@ -80,6 +79,14 @@ def deploy(plan: Plan) -> None:
     )
     target = serve.RunTarget(deployment.bind(plan), name=plan.name, route_prefix=None)  # no port is opened
     serve.run_many([target], wait_for_applications_running=False)
+
+
+def lacking(plan: Plan, nodes: Iterable[tuple[str, float, float]]) -> str | None:
+    """What a replica needs and none of the nodes has; None where one could be. Pure."""
+    if any(cpus >= plan.threads and gpus >= plan.gpus for _, cpus, gpus in nodes):
+        return None
+    needs = f"{plan.threads} CPU" + (f" and {plan.gpus} GPU" if plan.gpus else "")
+    return f"No node has {needs} for a worker (GATEWAY_WORKER_THREADS, GATEWAY_DEVICE={plan.device})."
 
 
 def standing(plan: Plan) -> Standing:

@@ -5,7 +5,9 @@ alike go one group after the other; who leaves is not worked for when the next a
 """
 
 import asyncio
+import math
 import os
+import random
 import resource
 import socket
 import time
@@ -25,7 +27,7 @@ from gateway.speech.whisper import Whisper
 from gateway.speech.windows import RATE
 from gateway.tracing import Tracing
 
-BATCH_WAIT_S = 0.001  # for others: what a free replica is sent comes within it
+BATCH_WAIT_S = 0.0  # a free replica begins at once: what comes meanwhile is the next batch
 LATE_S = 5.0  # after the deadline of a batch, which its gateway keeps, too
 
 Row = list[FromReplica | None]
@@ -53,7 +55,6 @@ class Replica:
     def __init__(self, plan: Plan) -> None:
         with ThreadPoolExecutor(1) as apart:  # there is a loop in this thread already
             folder = apart.submit(asyncio.run, _folder(plan)).result()
-        os.nice(5)  # behind what moves the sound, as workers of one machine
         self._plan = plan
         self._model = folder.name
         whisper = Whisper(
@@ -68,7 +69,8 @@ class Replica:
         self._tracing = Tracing(plan.otlp_endpoint, version=__version__, process="speech replica")
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._fresh_bytes = _resident_bytes()
-        self._windows = 0
+        # those that began together are not worn together: one at a time is missed less
+        self._windows_left = math.ceil(plan.windows_max * random.uniform(0.8, 1.0))  # noqa: S311 - no secret
         self._began: float | None = None  # the group at work
 
     async def recognise(self, order: Order) -> AsyncGenerator[FromReplica, None]:
@@ -87,7 +89,7 @@ class Replica:
         """Asked by the engine, which replaces a replica that is late or worn."""
         if self._began is not None and time.monotonic() - self._began > self._plan.window_s + LATE_S:
             raise RuntimeError("a batch did not end in time")
-        if self._plan.windows_max and self._windows >= self._plan.windows_max:
+        if self._plan.windows_max and self._windows_left <= 0:
             raise RuntimeError("it has done as many windows as it may")
         grown_bytes = _resident_bytes() - self._fresh_bytes
         if self._plan.growth_bytes_max and grown_bytes > self._plan.growth_bytes_max:
@@ -118,7 +120,7 @@ class Replica:
             loop.call_soon_threadsafe(said.put_nowait, message)
 
         self._began = time.monotonic()
-        self._windows += len(group)
+        self._windows_left -= len(group)
         working = loop.run_in_executor(self._thread, self._work, group, say)
         working.add_done_callback(lambda _: said.put_nowait(None))
         try:
