@@ -1,9 +1,9 @@
 # The gateway as an image. Run it:
 #   docker build -t clipwire .
-#   docker run --init -p 8000:8000 -v clipwire:/data --read-only --stop-timeout 35 \
+#   docker run --init -p 8000:8000 -v clipwire:/data --read-only --stop-timeout 45 \
 #     -e GATEWAY_ADMIN_KEY=... clipwire
 # It does not start without a key or GATEWAY_OPEN (docs/operations.md, Keys).
-# --init reaps what a killed child leaves behind; 35 s lets open streams finish (GATEWAY_SHUTDOWN_S).
+# --init reaps what a killed child leaves behind; 45 s is GATEWAY_SHUTDOWN_S for open streams, and more.
 # An image holds PyAV's wheel, which bundles x264 (GPL): see docs/licences.md. Where it may run: docs/deploy.
 
 FROM python:3.11-slim AS build

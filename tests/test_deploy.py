@@ -31,7 +31,7 @@ OTHERS = {
 }  # fmt: skip
 # systemd.exec(5), systemd.service(5) and systemd.unit(5), as far as the unit needs them
 KEYS = {
-    "Unit": {"Description", "Wants", "After"},
+    "Unit": {"Description", "Wants", "After", "JoinsNamespaceOf"},
     "Service": {
         "AmbientCapabilities", "CapabilityBoundingSet", "DynamicUser", "Environment", "EnvironmentFile",
         "ExecReload", "ExecStart", "KillMode", "LimitCORE", "LimitNOFILE", "LockPersonality",
@@ -40,7 +40,8 @@ KEYS = {
         "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "RemoveIPC",
         "Restart", "RestartSec", "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime",
         "RestrictSUIDSGID", "StateDirectory", "StateDirectoryMode", "SystemCallArchitectures",
-        "SystemCallErrorNumber", "SystemCallFilter", "TimeoutStopSec", "Type", "UMask", "WorkingDirectory",
+        "SystemCallErrorNumber", "SystemCallFilter", "TimeoutStopSec", "Type", "UMask", "User",
+        "WorkingDirectory",
     },
     "Install": {"WantedBy"},
 }  # fmt: skip
@@ -71,11 +72,24 @@ def over() -> Any:
     return merged(compose(), compose("compose.cluster.yaml"))
 
 
-def unit() -> configparser.ConfigParser:
-    read = configparser.ConfigParser(interpolation=None, strict=True)
+UNITS = ("clipwire.service", "clipwire-node.service")
+
+
+def unit(text: str) -> configparser.ConfigParser:
+    read = configparser.ConfigParser(interpolation=None, strict=False)  # some keys may be there twice
     read.optionxform = str  # type: ignore[assignment, method-assign]
-    read.read_string((FOLDER / "clipwire.service").read_text("utf-8"))
+    read.read_string(text)
     return read
+
+
+def shipped(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
+
+
+def drop_in() -> str:
+    """What is added to the gateway's unit where it asks a cluster."""
+    (found,) = [block for block in fenced(shipped("systemd.md"), "ini") if "[Unit]" in block]
+    return found
 
 
 # Pages
@@ -351,15 +365,16 @@ def test_the_manifests_mount_what_is_there_and_set_what_is_a_setting() -> None:
                     assert ours <= SETTINGS
 
 
-def test_the_unit_has_only_keys_that_systemd_knows() -> None:
-    read = unit()
+@pytest.mark.parametrize("file", UNITS)
+def test_the_unit_has_only_keys_that_systemd_knows(file: str) -> None:
+    read = unit(shipped(file))
     assert set(read.sections()) == set(KEYS)
     for section in read.sections():
         assert set(read[section]) <= KEYS[section]
 
 
 def test_the_unit_gives_the_gateway_its_time_and_its_folder() -> None:
-    service = unit()["Service"]
+    service = unit(shipped("clipwire.service"))["Service"]
     assert int(service["TimeoutStopSec"]) > STOP_S
     told = dict(one.split("=", 1) for one in service["Environment"].split())
     assert told["GATEWAY_DATA_DIR"] == f"/var/lib/{service['StateDirectory']}"
@@ -367,17 +382,38 @@ def test_the_unit_gives_the_gateway_its_time_and_its_folder() -> None:
     assert service["ExecReload"].split()[1] == "-HUP"
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_the_node_is_where_the_gateway_can_reach_it() -> None:
+    """The same user, and by the drop-in the same /tmp: Ray's sockets are in it."""
+    own, node = (unit(shipped(name)) for name in UNITS)
+    more = unit(drop_in())
+    assert own["Service"]["DynamicUser"] == node["Service"]["DynamicUser"] == "yes"
+    assert own["Service"]["PrivateTmp"] == node["Service"]["PrivateTmp"] == "yes", "or there is none to join"
+    assert "User" not in own["Service"], "it is named by its unit"
+    assert node["Service"]["User"] == "clipwire"
+    assert set(more["Unit"].values()) == {"clipwire-node.service"}
+    assert "JoinsNamespaceOf" in more["Unit"]
+    assert more["Service"]["EnvironmentFile"] == node["Service"]["EnvironmentFile"]
+    assert node["Service"]["Restart"] == "always"
+    words = ray_start(node["Service"]["ExecStart"].replace("/.venv/bin/ray", " ray").split())
+    assert option(words, "--num-cpus") == "0"
+    assert "--block" in words
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("there is no systemd-analyze")
-    copy = tmp_path / "clipwire.service"
-    text = (FOLDER / "clipwire.service").read_text("utf-8")
-    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.M))
-    ran = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, timeout=60
-    )
-    assert "clipwire.service" not in ran.stderr
-    assert ran.returncode == 0, ran.stderr
+    for name in UNITS:
+        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", shipped(name), flags=re.M)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "clipwire.service.d").mkdir()
+    (tmp_path / "clipwire.service.d/override.conf").write_text(drop_in())
+    for name in UNITS:
+        ran = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / name],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert "clipwire" not in ran.stderr
+        assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(("file", "host"), [("nginx.conf", "127.0.0.1"), ("nginx-compose.conf", "gateway")])

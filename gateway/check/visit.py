@@ -18,6 +18,10 @@ class Unreached(Exception):
     """Nobody answered, or not to the end."""
 
 
+class Broken(Unreached):
+    """The connection broke on the way: also what is refused while it is still being written may end so."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What came back, whole."""
 
@@ -95,4 +99,7 @@ class Visit:
         except TimeoutError:
             raise Unreached(f"no whole answer within {ANSWER_S:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            raise Unreached(str(failure) or type(failure).__name__) from None
+            # that nobody listens is a ClientOSError too
+            broken = isinstance(failure, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+            kind = Broken if broken and not isinstance(failure, aiohttp.ClientConnectorError) else Unreached
+            raise kind(str(failure) or type(failure).__name__) from None

@@ -41,12 +41,13 @@ def accounts_set(
 def accounts_list() -> None:
     """Print the accounts: what each has used this month (UTC), and limits of its own."""
     settings = program.begun("warning")
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
     from gateway.store.accounts import Accounts
     from gateway.store.usage import Usage
 
     async def work() -> None:
-        async with database.opened(settings) as store:
+        async with opened(settings) as store:
             await schema.check(store, migrate=settings.database_migrate)
             usage = Usage(store)
             for one in await Accounts(store).all():
@@ -99,11 +100,12 @@ def change_of(
 def with_accounts(work: "Callable[[Accounts], Coroutine[Any, Any, T]]") -> T:
     """What comes of something done with the accounts."""
     settings = program.begun("warning")
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
     from gateway.store.accounts import Accounts
 
     async def done() -> T:
-        async with database.opened(settings) as store:
+        async with opened(settings) as store:
             await schema.check(store, migrate=settings.database_migrate)
             return await work(Accounts(store))
 

@@ -16,11 +16,12 @@ def issue(
 ) -> None:
     """Issue codes and print them, each on a line of its own; they are shown this once."""
     settings = program.begun()
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
     from gateway.store.codes import Codes, Issued
 
     async def work() -> tuple[Issued, ...]:
-        async with database.opened(settings) as store:
+        async with opened(settings) as store:
             await schema.check(store, migrate=settings.database_migrate)
             return await Codes(store).issue(count, seconds=seconds)
 

@@ -16,10 +16,11 @@ db = typer.Typer(no_args_is_help=True, help="The database (DATABASE_URL, or a fi
 def upgrade() -> None:
     """Make the tables, or bring them up to date."""
     settings = program.begun()
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
 
     async def work() -> None:
-        async with database.opened(settings) as store:
+        async with opened(settings) as store:
             await schema.upgrade(store)
 
     program.run(work())
@@ -29,12 +30,11 @@ def upgrade() -> None:
 def current() -> None:
     """Print the version of the tables, and that of this program where it is another."""
     settings = program.begun("warning")
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
 
     async def work() -> str | None:
-        if not database.exists(settings):
-            raise NotFound("There is no database yet: python -m gateway db upgrade makes one.")
-        async with database.opened(settings) as store:
+        async with opened(settings, made=False) as store:
             return await schema.current(store)
 
     found, wanted = program.run(work()), schema.head()
@@ -47,12 +47,11 @@ def current() -> None:
 def backup(file: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
     """Copy an SQLite database as it is now, while it is in use."""
     settings = program.begun("warning")
-    from gateway.store import database, schema
+    from gateway.commands.store import opened
+    from gateway.store import schema
 
     async def work() -> None:
-        if not database.exists(settings):
-            raise NotFound("There is no database yet.")
-        async with database.opened(settings) as store:
+        async with opened(settings, made=False) as store:
             if await schema.current(store) is None:
                 raise NotFound("There is no database yet.")
             await store.backup(file)
@@ -64,10 +63,11 @@ def backup(file: Annotated[Path, typer.Argument(help="A file that is not there y
 def restore(file: Annotated[Path, typer.Argument(help="An SQLite database, such as a backup.")]) -> None:
     """Fill the database, which must be empty, with the rows of a backup: also PostgreSQL, of SQLite."""
     settings = program.begun("warning")
-    from gateway.store import database, restoring
+    from gateway.commands.store import opened
+    from gateway.store import restoring
 
     async def work() -> int:
-        async with database.opened(settings) as store:
+        async with opened(settings) as store:
             return await restoring.restore(file, store)
 
     typer.echo(f"{program.run(work())} rows")

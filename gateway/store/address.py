@@ -21,3 +21,14 @@ def read(url: str) -> Path | str:
     told = [(name, value) for name, value in parse_qsl(parts.query) if name not in PASSED_OVER]
     query = f"?{urlencode(told)}" if told else ""
     return f"postgresql://{parts.netloc}{parts.path}{query}"
+
+
+def place(url: str) -> str:
+    """Host and name of a PostgreSQL address, without who logs in; nothing of one that is not clear."""
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query:  # a password that was not escaped, perhaps
+        return "(its address has an @ behind the host)"
+    query = dict(parse_qsl(parts.query))
+    host = parts.netloc.rpartition("@")[2] or query.get("host", "")
+    name = unquote(parts.path[1:]) or query.get("dbname", "")
+    return f"{host}/{name}"

@@ -57,6 +57,13 @@ def exists(settings: Settings) -> bool:
     return not isinstance(found, Path) or found.exists()
 
 
+def told(settings: Settings) -> str:
+    """Which that is, for its operator: the kind, and the file or the place of the server."""
+    url = _url(settings)
+    found = address.read(url)
+    return f"SQLite {found.absolute()}" if isinstance(found, Path) else f"PostgreSQL {address.place(url)}"
+
+
 def _url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()

@@ -18,8 +18,8 @@ async def ready(request: web.Request) -> web.Response:
     if gateway.stopping:
         speech = "stopping"
     elif not gateway.pool.ready:
-        ours = gateway.settings.cluster_address is None
-        speech = "fetching or loading the model" if ours else "no worker of the cluster is there"
+        of_cluster = gateway.settings.cluster_address is not None  # which may be away, or have no replica
+        speech = "no worker yet" if of_cluster else "fetching or loading the model"
     else:
         speech = "ok" if gateway.transcripts.room else "full"
     body = {

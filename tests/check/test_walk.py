@@ -199,6 +199,35 @@ async def test_a_transcript_is_what_it_says_or_it_fails(
     assert found["transcript"].state == state, found["transcript"]
 
 
+@pytest.mark.parametrize(
+    ("large", "state"), [("broken", "works"), ("413", "works"), ("200", "fails"), ("400", "fails")]
+)
+async def test_a_large_body_is_refused_or_it_fails(large: str, state: str) -> None:
+    """Who refuses it while it is written may break the connection before the answer is read."""
+
+    async def bounded(request: web.Request) -> web.Response:
+        if (request.content_length or 0) < 1000:
+            return web.json_response({}, status=400)
+        if large == "broken":
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        async for _ in request.content.iter_any():
+            pass
+        return web.json_response({}, status=int(large))
+
+    async def nowhere(request: web.Request) -> web.Response:
+        return web.json_response({}, status=404)
+
+    found = await lied_to({SOUND: bounded, "GET /nothing-is-here": nowhere})
+    assert found["limits"].state == state, found["limits"]
+
+
+async def test_a_bound_above_the_usual_is_found_too(start: Start) -> None:
+    front: Front = await start(body_bytes_max=1 << 20)
+    assert (await walked(front.url, ready_s=0))["limits"].state == "works"
+
+
 async def test_a_download_without_its_closing_delimiter_fails() -> None:
     async def cut(request: web.Request) -> web.Response:
         body = b"--b\r\nContent-Type: video/mp4\r\nContent-Length: 9\r\n\r\nabc"

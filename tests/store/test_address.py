@@ -32,6 +32,22 @@ def test_every_form_of_an_address_is_read(told: str, read: Path | str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (SERVER, "db.internal:5433/clips"),
+        ("postgres://me@[::1]:5432/my%20clips?sslmode=require", "[::1]:5432/my clips"),
+        ("postgresql://one:5432,two:5432/clips?password=word", "one:5432,two:5432/clips"),
+        ("postgresql:///clips?host=/run/postgresql", "/run/postgresql/clips"),
+        ("postgresql://me:12/word@host/clips", "(its address has an @ behind the host)"),
+        ("postgresql://me:12?word@host/clips", "(its address has an @ behind the host)"),
+    ],
+)
+def test_its_place_is_told_without_a_login(url: str, place: str) -> None:
+    assert address.place(url) == place
+    assert "word" not in place
+
+
+@pytest.mark.parametrize(
     "told",
     [
         "mysql://me:secret@host/clips",

@@ -41,8 +41,10 @@ def test_codes_are_issued_into_an_empty_folder_one_on_a_line(tmp_path: Path) -> 
     assert len(set(codes)) == 3
     assert all(CODE.fullmatch(code) for code in codes)
     assert kept(tmp_path / "new" / "clipwire.db") == {(lettering.hashed(code), 90_500) for code in codes}
-    for line in done.stderr.splitlines():
-        json.loads(line)  # the log
+    named, *log = done.stderr.splitlines()
+    assert named == f"database: SQLite {tmp_path}/new/clipwire.db"
+    for line in log:
+        json.loads(line)
         assert not any(code in line for code in codes)
 
 
@@ -57,14 +59,16 @@ def test_the_tables_are_made_told_and_copied(tmp_path: Path) -> None:
     for command in (["current"], ["backup", copy]):  # of nothing
         empty = gateway("db", *command, **env)
         assert (empty.returncode, empty.stdout) == (1, "")
-        assert "There is no database yet" in empty.stderr
+        named, said = empty.stderr.splitlines()
+        assert named == f"database: SQLite {tmp_path}/a.db"
+        assert "There is no database yet" in said
     assert not list(tmp_path.iterdir())
     assert gateway("db", "upgrade", **env).returncode == 0
     assert gateway("db", "backup", copy, **env).returncode == 0
     assert kept(Path(copy)) == set()
     again = gateway("db", "backup", copy, **env)
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "There is a file of this name already.\n"
+    assert again.stderr == f"database: SQLite {tmp_path}/a.db\nThere is a file of this name already.\n"
     restored = gateway("db", "restore", copy, **env)
     assert (restored.returncode, restored.stdout) == (0, "0 rows\n")
 
@@ -84,9 +88,11 @@ def test_a_server_that_is_away_is_told_without_its_secrets(cluster: Cluster) -> 
     url = cluster.url("postgres").replace(f":{cluster.port}/", ":1/")
     done = gateway("codes", "issue", DATABASE_URL=url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "database" in done.stderr
+    named, *said = done.stderr.splitlines()
+    assert named == "database: PostgreSQL 127.0.0.1:1/postgres"
+    assert "database" in "".join(said)
     for secret in ("Traceback", PASSWORD, "%", "127.0.0.1"):
-        assert secret not in done.stderr
+        assert secret not in "".join(said)
 
 
 def test_a_key_is_made_shown_once_changed_and_ended(tmp_path: Path) -> None:

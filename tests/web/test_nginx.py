@@ -9,6 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateway.check.visit import Visit
+from gateway.check.walk import Walk
 from gateway.wire import events, multipart
 from gateway.wire.events import End, Info, Segment
 from tests.bench.nginx import nginx, program, published
@@ -16,6 +18,7 @@ from tests.bench.process import CORES, BenchFailed, free_port
 from tests.web.conftest import Front, Start
 
 ROOT = Path(__file__).parents[2]
+WALKS = 5  # it was a race
 SPEECH = (ROOT / "tests/origin/clips/speech.mp4").read_bytes()  # 23 s, its index first
 
 
@@ -78,6 +81,15 @@ async def test_an_upload_that_is_too_large_is_refused_by_the_gateway(start: Star
         async with there.session.post(there.url + "/transcribe", data=SPEECH, headers=headers) as response:
             assert response.status == 413
             assert json.loads(await response.read())["error"]["code"]
+
+
+async def test_a_walk_finds_nothing_wrong_with_the_limits(front: Front, tmp_path: Path) -> None:
+    """A body that is refused while it is written: what nginx makes of it is no fault of the gateway."""
+    async with behind(front, tmp_path) as there:
+        for _ in range(WALKS):
+            walk = Walk(Visit(there.session, there.url, None), url=None, ready_s=0)
+            (limits,) = [one for one in await walk.findings() if one.what == "limits"]
+            assert limits.state == "works", limits
 
 
 async def test_an_upload_passes_as_it_comes(speaking: Front, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 from contextlib import AbstractAsyncContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tests.commands.running import run
 from tests.origin.origin import Origin
 from tests.serving import Served, serving
-from tests.web.conftest import Front, until
+from tests.web.conftest import Front, Start, until
 
 
 async def test_it_lives_before_it_is_ready(front: Front) -> None:
@@ -20,6 +21,18 @@ async def test_it_lives_before_it_is_ready(front: Front) -> None:
         assert (response.status, await response.json()) == (200, {"status": "ok"})
     async with front.session.get(front.url + "/ready") as response:
         assert response.status == 503
+
+
+async def test_it_says_what_it_waits_for(start: Start) -> None:
+    front: Front = await start()
+    async with front.session.get(front.url + "/ready") as response:
+        assert (await response.json())["speech"] == "fetching or loading the model"
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    front = await start(cluster_address="127.0.0.1:9")
+    async with front.session.get(front.url + "/ready") as response:
+        assert response.status == 503
+        assert (await response.json())["speech"] == "no worker yet"
 
 
 async def test_the_root_says_what_runs(front: Front) -> None:

@@ -36,7 +36,7 @@ class Ready(BaseModel):
     """Whether a transcript would be accepted now."""
 
     status: Literal["ok", "not ready"]
-    speech: Literal["ok", "full", "stopping", "fetching or loading the model"]
+    speech: Literal["ok", "full", "stopping", "fetching or loading the model", "no worker yet"]
     database: Literal["ok", "away"]
     site: Site
 
