@@ -16,6 +16,8 @@ from gateway.wiring import Gateway
 
 LOADING_S = 1.0  # until then the machine is the server's, which is to listen, and the first request's
 SWEEP_S = 30
+DATABASE_CLOSE_S = 6.0  # then one that stands still keeps nobody from ending; the rest takes some seconds
+STRANGE_S = 7 * 24 * 3600  # a job that nobody takes up fails after a day
 JOBS_S = 30 * 24 * 3600  # how long an Idempotency-Key is good
 ORPHANED = timedelta(
     seconds=300
@@ -26,15 +28,18 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, speech: bool = True, ahead: bool = True) -> AsyncIterator[Gateway]:
+async def running(
+    settings: Settings, *, speech: bool = True, ahead: bool = True, heir: bool = True
+) -> AsyncIterator[Gateway]:
     """A gateway with its processes started; the speech model may still be on its way, or not `speech` at all.
 
-    Without `ahead`, what posts and sound are read by is loaded by the first who needs it.
+    Without `ahead`, what posts and sound are read by is loaded by the first who needs it. One that is no
+    `heir` removes nothing that is not its own, and leaves to others what dead processes left.
     Raises SchemaMismatch where the database is not for this version. One that is away is waited for
     in the background.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, heir=heir)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(asyncio.to_thread, gateway.tracing.close)
         closing.push_async_callback(gateway.database.close)
@@ -61,6 +66,7 @@ async def running(settings: Settings, *, speech: bool = True, ahead: bool = True
             closing.push_async_callback(gateway.analyst.close)
         closing.push_async_callback(_handing_over, gateway)
         closing.push_async_callback(gateway.background.close)
+        closing.callback(gateway.database.give_up_in, DATABASE_CLOSE_S)
         gateway.extractor.start()
         if ahead:
             gateway.background.start(_loading(gateway), "children")
@@ -68,9 +74,10 @@ async def running(settings: Settings, *, speech: bool = True, ahead: bool = True
             gateway.background.start(gateway.analyst.start(), "vision")
         if speech:
             gateway.background.start(_speech(gateway), "model")
-        gateway.background.start(_sweeping(gateway), "sweep")
-        gateway.background.start(_settling(gateway), "leases")
-        gateway.background.start(_telling(gateway), "webhooks")
+        gateway.background.start(_sweeping(gateway, rows=heir), "sweep")
+        if heir:
+            gateway.background.start(_settling(gateway), "leases")
+            gateway.background.start(_telling(gateway), "webhooks")
         gateway.background.start(gateway.writer.run(), "rows")
         gateway.background.start(gateway.register.run(), "register")
         gateway.background.start(gateway.usage.run(), "usage")
@@ -121,12 +128,12 @@ def _quiet(step: str, done: int, total: int | None) -> None:
     """A server tells where it stands by /ready; the steps are for the command line."""
 
 
-async def _sweeping(gateway: Gateway) -> None:
+async def _sweeping(gateway: Gateway, *, rows: bool) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
         gateway.spools.sweep()
         gateway.transcripts.sweep()
-        if gateway.database_state == "away":
+        if not rows or gateway.database_state == "away":
             continue
         try:
             await sweep_rows(gateway)
@@ -223,6 +230,13 @@ async def sweep_rows(gateway: Gateway) -> None:
 
 
 async def sweep_uploads(gateway: Gateway) -> int:
-    """Removes files whose jobs have ended; how many. Raises StoreUnavailable."""
+    """Removes files whose jobs have ended; how many. Raises StoreUnavailable.
+
+    One whose job is not known may be promised in another database, until no promise can be so old.
+    """
     there = gateway.uploads.ids()
-    return gateway.uploads.sweep(there, await gateway.jobs.open_of(there)) if there else 0
+    if not there:
+        return 0
+    open_, known = await gateway.jobs.known_of(there)
+    strangers = frozenset(there) - known - gateway.uploads.older(STRANGE_S)
+    return gateway.uploads.sweep(there, open_ | strangers)

@@ -65,9 +65,12 @@ from gateway.vision.picture import IMAGE_BYTES_MAX
 
 
 class Gateway:
-    """The components, introduced to each other. Use `running.running` to have one."""
+    """The components, introduced to each other. Use `running.running` to have one.
 
-    def __init__(self, settings: Settings) -> None:
+    It sees to what dead processes left, unless that is left to another.
+    """
+
+    def __init__(self, settings: Settings, *, heir: bool = True) -> None:
         self.settings = settings
         self.secret = (
             settings.secret.get_secret_value().encode() if settings.secret else secret.kept(settings.data_dir)
@@ -104,6 +107,7 @@ class Gateway:
             self.background,
             bytes_max=settings.spool_bytes_max,
             keep_s=settings.spool_s,
+            sweep=heir,
         )
         self.uploads = Uploads(settings.data_dir / "uploads", bytes_max=settings.spool_bytes_max)
         self.slideshows = Slideshows(renders_max=settings.renders, render_s=settings.render_s)

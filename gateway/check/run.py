@@ -32,12 +32,13 @@ async def here(
 ) -> tuple[str, Sequence[Finding]]:
     """A gateway of our own with these settings, on a free port of this machine.
 
-    Where no admin key is set, it gets one for as long as it runs: without it, half could not be tried.
+    Where no admin key is set, it gets one for as long as it runs: without it, half could not be tried. What
+    others left in its folder and database it leaves as it is.
     """
     key = settings.admin_key or SecretStr(secrets.token_urlsafe(24))
     own = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "admin_key": key, "shutdown_s": 1.0})
 
-    async with listening(own) as (gateway, server), aiohttp.ClientSession() as session:
+    async with listening(own, jobs=False) as (gateway, server), aiohttp.ClientSession() as session:
 
         async def texts() -> tuple[int, list[str]]:
             return await _texts(gateway)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -23,6 +23,8 @@ from gateway.media.spool import NO_ROOM, RETRY_AFTER_S, Spool
 from gateway.tasks import Background, Shared
 
 SPOOLS_MAX = 65_536  # each is an entry in memory and in a folder
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+MARK_BYTES_MAX = 200
 NEARLY = 0.9  # of a spool: when everybody leaves, the rest is read all the same
 
 log = structlog.get_logger()
@@ -40,9 +42,12 @@ class _Entry:
 
 
 class Spools:
-    """All spools of this process, in a folder of its own below `folder`."""
+    """All spools of this process, in a folder of its own below `folder`; those of dead processes are swept,
+    unless that is left to another."""
 
-    def __init__(self, folder: Path, background: Background, *, bytes_max: int, keep_s: float) -> None:
+    def __init__(
+        self, folder: Path, background: Background, *, bytes_max: int, keep_s: float, sweep: bool = True
+    ) -> None:
         self._background = background
         self._bytes_max = bytes_max
         self._keep_s = keep_s
@@ -52,9 +57,11 @@ class Spools:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # least recently wanted first
         folder.mkdir(parents=True, exist_ok=True)
         with _sweeping(folder):  # nobody sweeps a folder that is made and not yet held
-            self.dead = _sweep(folder)  # the names of processes that died since somebody swept
+            # the names of processes that died since somebody swept
+            self.dead = _sweep(folder) if sweep else ()
             self._folder = Path(tempfile.mkdtemp(prefix="spools-", dir=folder))
             self._lock = _locked(self._folder)
+            os.write(self._lock, _mark(self._lock))
         self.name = self._folder.name  # nobody else's, as long as this process lives
         self._made = 0
 
@@ -220,15 +227,28 @@ def _sweeping(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def _mark(lock: int) -> bytes:
+    """What a lock says of itself: of a copy it is not true, and nor is it elsewhere or after a boot."""
+    found = os.fstat(lock)
+    boot = ""
+    with suppress(OSError):  # some sandboxes tell no boot
+        boot = BOOT.read_text().strip()
+    return f"{boot} {found.st_dev} {found.st_ino}".encode()
+
+
 def _sweep(folder: Path) -> tuple[str, ...]:
-    """Deletes the spools of processes that died; whose they were."""
+    """Deletes the spools of processes that died; whose they were, where that is sure.
+
+    The process of a folder that was copied here may live where it was copied from.
+    """
     dead = []
     for left in folder.glob("spools-*"):
         try:
             lock = _locked(left)
         except OSError:
             continue  # its process lives
+        if os.read(lock, MARK_BYTES_MAX) == _mark(lock):
+            dead.append(left.name)
         shutil.rmtree(left, ignore_errors=True)
         os.close(lock)
-        dead.append(left.name)
     return tuple(dead)

@@ -4,7 +4,9 @@ Always: a file is there, whole and safe, before anybody is told so; who is sent 
 """
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -60,6 +62,14 @@ class Uploads:
         """Whose files there are."""
         return tuple(name for name in os.listdir(self._folder) if not name.startswith("."))
 
+    def older(self, seconds: float) -> frozenset[str]:
+        """Whose files came longer ago than that."""
+        before = time.time() - seconds
+        with os.scandir(self._folder) as files:
+            return frozenset(
+                file.name for file in files if not file.name.startswith(".") and _made_at(file) < before
+            )
+
     def sweep(self, seen: Collection[str], wanted: Collection[str]) -> int:
         """Forgets the files among those `seen` that are not `wanted` any more; how many."""
         for id_ in (left := set(seen).difference(wanted)):
@@ -80,6 +90,13 @@ class Uploads:
             log.error("an upload cannot be kept", failure=os.strerror(failure.errno or 0))
             raise Busy(NO_ROOM, retry_after_s=RETRY_AFTER_S) from failure
         return size
+
+
+def _made_at(file: "os.DirEntry[str]") -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # its job has just ended
+        return math.inf
 
 
 def _synced(path: Path) -> None:

@@ -4,6 +4,7 @@ Always: what is in a transaction happens whole or not at all; a database that is
 and nobody is told more; once it is back it is used again.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -43,6 +44,7 @@ class Backend(Protocol):
     def outage(self, failure: Exception) -> str | None: ...
     def alone(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
     async def backup(self, connection: AsyncConnection, target: Path) -> None: ...
+    def abandon(self) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -88,6 +90,7 @@ class Database:
         self._backend: Backend = (
             SQLite(found, wait_s=wait_s) if isinstance(found, Path) else PostgreSQL(found, wait_s=wait_s)
         )
+        self._leaving: asyncio.TimerHandle | None = None
         self.away = False  # as far as is known: it was when it was wanted the last time
         self.ready = True  # False: its tables were not looked at yet, and nobody may use them
 
@@ -128,9 +131,20 @@ class Database:
         async with self.reading() as connection:
             await self._backend.backup(connection, target)
 
+    def give_up_in(self, seconds: float) -> None:
+        """From then on, or from what was said first, it is away for good: nothing waits for it."""
+        if self._leaving is None:
+            self._leaving = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self.ready = False
+        self._backend.abandon()
+
     async def close(self) -> None:
         """Lets go of every connection."""
         await self._backend.close()
+        if self._leaving is not None:
+            self._leaving.cancel()
 
     @asynccontextmanager
     async def _connected(

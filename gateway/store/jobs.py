@@ -21,6 +21,7 @@ from gateway.store.tables import ANYONE, jobs
 LEASE_S = 60.0
 PENDING_MAX = 1000
 OWNER_PENDING_MAX = 100  # of one account: its promises must not use up everybody's
+STRANGERS_SHARE = 0.5  # of the queue, of each kind: they have no account, and are many
 OWNER_AGAIN_S = 30
 ATTEMPTS_MAX = 3  # a job that ends its process each time is not tried for ever
 PENDING_S = 24 * 3600  # a job that nobody could take up for so long is given up
@@ -108,7 +109,10 @@ class Jobs:
     # asked for
 
     async def enqueue(self, wanted: Wanted) -> Job:
-        """A new job, or the one that there is for its key. Raises Busy when too many are pending."""
+        """A new job, or the one that there is for its key.
+
+        Raises Busy when too many are pending, of all or of strangers, and RateLimited when of an account.
+        """
         now = self._database.now()
         row: dict[str, Any] = msgspec.structs.asdict(wanted) | {
             "id": secrets.token_urlsafe(12), "state": "PENDING", "attempts": 0,
@@ -123,7 +127,11 @@ class Jobs:
             if (await tx.execute(pending)).scalar_one() >= self._pending_max:
                 raise Busy
             own = pending.where(jobs.c.owner == wanted.owner)
-            if wanted.owner != ANYONE and (await tx.execute(own)).scalar_one() >= OWNER_PENDING_MAX:
+            if wanted.owner == ANYONE:
+                alike = (await tx.execute(own.where(jobs.c.kind == wanted.kind))).scalar_one()
+                if alike >= self._pending_max * STRANGERS_SHARE:
+                    raise Busy
+            elif (await tx.execute(own)).scalar_one() >= OWNER_PENDING_MAX:
                 raise RateLimited(
                     f"At most {OWNER_PENDING_MAX} of your jobs may wait.", retry_after_s=OWNER_AGAIN_S
                 )
@@ -271,7 +279,8 @@ class Jobs:
 
         They are pending again, but where somebody waited on a connection, which is gone, or where a job
         was tried often enough, they have failed; as have those that nobody has taken up for a day. Of
-        processes that are known to be `dead`, no lease is waited for.
+        processes that are known to be `dead`, no lease is waited for. A row that somebody else has locked is
+        left for the next time.
         """
         now = self._database.now()
         over = sa.or_(jobs.c.lease_until <= now, jobs.c.lease_owner.in_(list(dead)))
@@ -283,12 +292,13 @@ class Jobs:
         async with self._database.transaction() as tx:
             failed = await self._ended(
                 tx,
-                sa.or_(sa.and_(left, hopeless), stale),
+                _free(sa.or_(sa.and_(left, hopeless), stale)),
                 state="FAILED",
                 error_code=Interrupted.code,
                 error_text=Interrupted.text,
             )
-            return failed + (await tx.execute(jobs.update().where(left).values(again))).rowcount
+            pending = jobs.update().where(_free(left), sa.not_(hopeless)).values(again)
+            return failed + (await tx.execute(pending)).rowcount
 
     # looked at
 
@@ -304,11 +314,12 @@ class Jobs:
             row = (await tx.execute(newest.order_by(jobs.c.created_at.desc()).limit(1))).one_or_none()
         return None if row is None else _job(row)
 
-    async def open_of(self, ids: Sequence[str]) -> frozenset[str]:
-        """Which of some jobs have not ended."""
-        query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.state.not_in(ENDED))
+    async def known_of(self, ids: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """Which of some jobs have not ended, and which there are at all."""
+        query = sa.select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(ids))
         async with self._database.reading() as tx:
-            return frozenset((await tx.execute(query)).scalars())
+            found = {row.id: row.state for row in await tx.execute(query)}
+        return frozenset(id_ for id_, state in found.items() if state not in ENDED), frozenset(found)
 
     async def forget(self, transcript_id: str) -> bool:
         """Removes what is known of a transcript that did not come to be. False: nothing is."""
@@ -407,6 +418,11 @@ class Jobs:
 
 def _one(id_: str, owner: str | None) -> sa.ColumnElement[bool]:
     return jobs.c.id == id_ if owner is None else sa.and_(jobs.c.id == id_, jobs.c.owner == owner)
+
+
+def _free(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Those of them that nobody else has locked."""
+    return jobs.c.id.in_(sa.select(jobs.c.id).where(which).with_for_update(skip_locked=True))
 
 
 def _of(query: "sa.Select[Any]", owner: str | None) -> "sa.Select[Any]":

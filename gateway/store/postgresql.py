@@ -3,6 +3,7 @@
 Always: a connection that is lent works; every wait for the server has an end.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -43,6 +44,9 @@ class PostgreSQL:
     def __init__(self, address: str, *, wait_s: float) -> None:
         self._address = address
         self._wait_s = wait_s
+        self._abandoned = False
+        self._dialling: set[asyncio.Timeout] = set()
+        self._connections: set[Any] = set()
         self.writers = self._engine(
             wait_s * STATEMENT_WAITS,
             pool_size=CONNECTIONS,
@@ -98,18 +102,36 @@ class PostgreSQL:
         """PostgreSQL has tools of its own for this."""
         raise BadRequest("The database is PostgreSQL: back it up with pg_dump.")
 
+    def abandon(self) -> None:
+        """Breaks every connection off, without a word to a server that may stand still, and makes none."""
+        self._abandoned = True
+        now = asyncio.get_running_loop().time()
+        for dialling in self._dialling:
+            dialling.reschedule(now)
+        for connection in list(self._connections):
+            connection.terminate()
+
     async def close(self) -> None:
         """Lets go of the connections."""
         await self.writers.dispose()
 
     def _engine(self, statement_s: float | None, **pool: Any) -> AsyncEngine:
         async def connect() -> Any:
-            connection = await asyncpg.connect(
-                self._address,
-                timeout=self._wait_s,
-                command_timeout=statement_s,
-                server_settings={"application_name": "clipwire", "timezone": "UTC"},
-            )
+            if self._abandoned:
+                raise ConnectionAbortedError
+            async with asyncio.timeout(None) as dialling:
+                self._dialling.add(dialling)
+                try:
+                    connection = await asyncpg.connect(
+                        self._address,
+                        timeout=self._wait_s,
+                        command_timeout=statement_s,
+                        server_settings={"application_name": "clipwire", "timezone": "UTC"},
+                    )
+                finally:
+                    self._dialling.discard(dialling)
+            self._connections.add(connection)
+            connection.add_termination_listener(self._connections.discard)
             try:
                 # not with the settings above, as poolers refuse to pass them on
                 await connection.execute(

@@ -105,6 +105,9 @@ class SQLite:
             copy.close()
             os.unlink(draft)
 
+    def abandon(self) -> None:
+        """A file is waited for in threads of our own, and for no longer than a lock."""
+
     async def close(self) -> None:
         """Lets go of the file."""
         await self.writers.dispose()

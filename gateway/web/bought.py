@@ -17,6 +17,7 @@ from gateway.errors import (
     NotFound,
     UnsupportedBody,
 )
+from gateway.speech.transcripts import Transcript
 from gateway.store.jobs import Job
 from gateway.web import admission, auth, params, purchase, upload
 from gateway.web.keys import GATEWAY
@@ -148,8 +149,7 @@ async def _again(gateway: Gateway, job: Job, *, wait: bool) -> web.Response:
     """The answer of a request that came before, or where it stands."""
     id_ = job.transcript_id
     assert id_ is not None
-    running = gateway.transcripts.by_id(id_)
-    if job.state != "COMPLETE" and wait and running is not None:
+    if job.state != "COMPLETE" and wait and (running := await _running_of(gateway, id_)) is not None:
         await running.end()
         job = await gateway.jobs.get(job.id)
     if job.state != "COMPLETE":
@@ -160,6 +160,15 @@ async def _again(gateway: Gateway, job: Job, *, wait: bool) -> web.Response:
     except NotFound:
         raise CodeUnknown from None
     return _complete(id_, (stored.duration_ms or 0) / 1000, charged_s, stored.text or "")
+
+
+async def _running_of(gateway: Gateway, id_: str) -> Transcript | None:
+    """What can be waited for, here or elsewhere; None: its body is on its way, or nobody tells of it."""
+    try:
+        found = await gateway.library.read(id_)
+    except NotFound:
+        return None
+    return found if found.running or found.over else None
 
 
 def _wish(

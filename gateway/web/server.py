@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from gateway.errors import StoreUnavailable, Unprotected
-from gateway.running import running
+from gateway.running import DATABASE_CLOSE_S, running
 from gateway.settings import Settings
 from gateway.web import auth
 from gateway.web.app import application
@@ -88,14 +88,14 @@ async def listening(
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """A running gateway with its server, and the address it listens on.
 
-    Without `speech` it hears nothing, without `jobs` it takes up no work that was promised, without
-    `ahead` it loads nothing before somebody needs it.
+    Without `speech` it hears nothing; without `jobs` it takes up no work that was promised, and leaves alone
+    what others left; without `ahead` it loads nothing before somebody needs it.
 
     On leaving it stops accepting, answers /ready with 503 to open connections, waits for streams, and for
     those of other gateways that follow what runs here, for `shutdown_s`, then breaks those that are left.
     Raises Unprotected.
     """
-    async with running(settings, speech=speech, ahead=ahead) as gateway:
+    async with running(settings, speech=speech, ahead=ahead, heir=jobs) as gateway:
         app = application(gateway, fleet)
         runner = web.AppRunner(
             app,
@@ -129,6 +129,7 @@ async def listening(
                     await app[OPEN].none()
                     if gateway.telling is not None:
                         await gateway.telling.left()
+            gateway.database.give_up_in(DATABASE_CLOSE_S)
             app[OPEN].break_off()
             if siblings is not None:
                 await siblings.close()

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,30 @@ async def test_a_process_that_died_is_known_by_its_spools(tmp_path: Path, backgr
     lives = Spools(tmp_path, background, bytes_max=1, keep_s=1)
     assert lives.dead == ()
     os.close(first._lock)  # as its death does
+    assert Spools(tmp_path, background, bytes_max=1, keep_s=1).dead == (first.name,)
+
+
+@pytest.mark.parametrize("how", ["copied", "of another boot"])
+async def test_a_process_whose_folder_was_copied_is_not_called_dead(
+    tmp_path: Path, background: Background, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives = Spools(tmp_path / "first", background, bytes_max=1, keep_s=1)
+    if how == "copied":
+        shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    else:  # the whole disk was, for another machine
+        (tmp_path / "first").rename(tmp_path / "copy")
+        os.close(lives._lock)
+        (tmp_path / "boot").write_text("another\n")
+        monkeypatch.setattr("gateway.media.spools.BOOT", tmp_path / "boot")
+    again = Spools(tmp_path / "copy", background, bytes_max=1, keep_s=1)
+    assert again.dead == ()
+    assert [path.name for path in (tmp_path / "copy").glob("spools-*")] == [again.name]
+
+
+async def test_what_is_left_to_another_is_not_swept(tmp_path: Path, background: Background) -> None:
+    first = Spools(tmp_path, background, bytes_max=1, keep_s=1)
+    os.close(first._lock)
+    assert Spools(tmp_path, background, bytes_max=1, keep_s=1, sweep=False).dead == ()
     assert Spools(tmp_path, background, bytes_max=1, keep_s=1).dead == (first.name,)
 
 

@@ -7,7 +7,16 @@ import sqlalchemy as sa
 
 from gateway.errors import Busy, NotFound, RateLimited
 from gateway.store.database import Database
-from gateway.store.jobs import ATTEMPTS_MAX, OWNER_PENDING_MAX, PENDING_S, RECENT, Counts, Job, Jobs, Wanted
+from gateway.store.jobs import (
+    ATTEMPTS_MAX,
+    OWNER_PENDING_MAX,
+    PENDING_S,
+    RECENT,
+    Counts,
+    Job,
+    Jobs,
+    Wanted,
+)
 from gateway.store.tables import jobs as table
 from tests.store.making import account, lapse
 
@@ -98,13 +107,13 @@ async def test_the_same_key_is_the_same_job(database: Database, jobs: Jobs, else
 
 async def test_a_full_queue_is_an_answer(database: Database) -> None:
     jobs = Jobs(database, "here", pending_max=2)
-    first = await jobs.enqueue(wanted(idempotency_key="k"))
-    await jobs.enqueue(wanted())
+    first = await jobs.enqueue(wanted(idempotency_key="k", owner="me"))
+    await jobs.enqueue(wanted(owner="me"))
     with pytest.raises(Busy):
-        await jobs.enqueue(wanted())
-    assert await jobs.enqueue(wanted(idempotency_key="k")) == first  # is there already
+        await jobs.enqueue(wanted(owner="me"))
+    assert await jobs.enqueue(wanted(idempotency_key="k", owner="me")) == first  # is there already
     await jobs.lease([KIND])
-    await jobs.enqueue(wanted())
+    await jobs.enqueue(wanted(owner="me"))
 
 
 async def test_many_workers_never_get_the_same_job(database: Database, url: str) -> None:
@@ -306,7 +315,8 @@ async def test_what_nobody_takes_up_for_a_day_is_given_up(database: Database, jo
         await tx.execute(old)
     assert await jobs.repair() == 1
     assert (await jobs.get(made.id)).error_code == "INTERRUPTED"
-    assert await jobs.open_of([made.id, fresh.id, "none"]) == {fresh.id}
+    known = await jobs.known_of([made.id, fresh.id, "none"])
+    assert known == ({fresh.id}, {made.id, fresh.id})
 
 
 async def test_a_transcript_knows_its_job_until_that_is_forgotten(jobs: Jobs) -> None:
@@ -338,3 +348,37 @@ async def test_no_account_can_use_up_the_room_for_jobs(jobs: Jobs) -> None:
     with pytest.raises(RateLimited):
         await jobs.enqueue(wanted(owner="many"))
     await jobs.enqueue(wanted(owner="few"))
+
+
+async def test_strangers_leave_room_for_codes_and_accounts(database: Database) -> None:
+    jobs = Jobs(database, "here", pending_max=4)
+    for _ in range(2):
+        await jobs.enqueue(wanted())
+    with pytest.raises(Busy):
+        await jobs.enqueue(wanted())
+    await jobs.enqueue(wanted(owner="mine"))
+    await jobs.enqueue(Wanted("bought", None, waiting=True))
+    with pytest.raises(Busy):  # that of all is full
+        await jobs.enqueue(wanted(owner="mine"))
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_a_row_that_somebody_has_locked_keeps_no_other_from_its_repair(
+    url: str, kind: str, waiting: bool
+) -> None:
+    database, other = Database(url, wait_s=0.3), Database(url)
+    jobs = Jobs(database, "here")
+    made = [await jobs.enqueue(wanted(waiting=waiting)) for _ in range(2)]
+    for one in made:
+        await (jobs.begin(one.id) if waiting else jobs.lease([KIND]))
+    await lapse(database)
+    async with other.transaction() as tx:
+        await tx.execute(table.update().where(table.c.id == made[0].id).values(attempts=1))
+        assert await jobs.repair() == 1
+        ended = "FAILED" if waiting else "PENDING"
+        assert [(await jobs.get(one.id)).state for one in made] == ["RUNNING", ended]
+    assert await jobs.repair() == 1
+    assert (await jobs.get(made[0].id)).state == ended
+    await other.close()
+    await database.close()

@@ -162,6 +162,31 @@ async def test_what_one_has_recognised_is_told_by_the_other_for_as_long_as_it_is
     assert other.gateway.pool.windows == before
 
 
+async def test_a_twin_of_a_request_waits_for_it_at_the_other(ready: tuple[Front, Front]) -> None:
+    """By the same code and key, of what the first has promised."""
+    one, other = ready
+    sound, code = SOUND + b"\1\2", await issued(one)  # one that nobody has heard yet
+    headers = AUDIO | {"X-Auth-Code": code.code, "Idempotency-Key": "twin"}
+    async with asyncio.timeout(SECONDS):
+        with stopped(*one.gateway.pool.pids, *other.gateway.pool.pids):
+            first = one.session.post(f"{one.url}/transcripts?wait=0", data=sound, headers=headers)
+            async with first as response:
+                assert response.status == 202, await response.text()
+                id_ = (await response.json())["id"]
+            second = asyncio.ensure_future(
+                other.session.post(f"{other.url}/transcripts", data=sound, headers=headers)
+            )
+            await until(lambda: following(other) == 1 or second.done(), SECONDS)
+            assert not second.done()
+        async with await second as response:
+            assert response.status == 201, await response.text()
+            told = await response.json()
+    assert (told["id"], told["status"]) == (id_, "complete")
+    assert told["text"]
+    assert told["charged_s"] > 0
+    assert await state(other, code) == "used"
+
+
 async def test_what_was_removed_is_recognised_again(ready: tuple[Front, Front]) -> None:
     one, other = ready
     sound = SOUND + b"\0"  # one that nobody has heard yet
