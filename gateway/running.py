@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -74,22 +75,22 @@ async def running(
             gateway.background.start(gateway.analyst.start(), "vision")
         if speech:
             gateway.background.start(_speech(gateway), "model")
-        gateway.background.start(_sweeping(gateway, rows=heir), "sweep")
+        gateway.background.keep(partial(_sweeping, gateway, rows=heir), "sweep")
         if heir:
-            gateway.background.start(_settling(gateway), "leases")
-            gateway.background.start(_telling(gateway), "webhooks")
-        gateway.background.start(gateway.writer.run(), "rows")
-        gateway.background.start(gateway.register.run(), "register")
-        gateway.background.start(gateway.usage.run(), "usage")
-        gateway.background.start(gateway.totals.run(), "totals")
-        gateway.background.start(_looking(gateway), "database")
+            gateway.background.keep(partial(_settling, gateway), "leases")
+            gateway.background.keep(partial(_telling, gateway), "webhooks")
+        gateway.background.keep(gateway.writer.run, "rows")
+        gateway.background.keep(gateway.register.run, "register")
+        gateway.background.keep(gateway.usage.run, "usage")
+        gateway.background.keep(gateway.totals.run, "totals")
+        gateway.background.keep(partial(_looking, gateway), "database")
         if gateway.redis is not None:
-            gateway.background.start(gateway.redis.run(), "redis")
+            gateway.background.keep(gateway.redis.run, "redis")
         if gateway.telling is not None and gateway.mirrors is not None:
-            gateway.background.start(gateway.telling.run(gateway.transcripts), "asked")
-            gateway.background.start(gateway.mirrors.run(), "mirrors")
-        gateway.background.start(_watching(gateway), "canary")
-        gateway.background.start(gateway.lag.run(), "lag")
+            gateway.background.keep(partial(gateway.telling.run, gateway.transcripts), "asked")
+            gateway.background.keep(gateway.mirrors.run, "mirrors")
+        gateway.background.keep(partial(_watching, gateway), "canary")
+        gateway.background.keep(gateway.lag.run, "lag")
         yield gateway
 
 

@@ -16,6 +16,8 @@ log = structlog.get_logger()
 K = TypeVar("K")
 T = TypeVar("T")
 
+AGAIN_S = 1.0  # before what failed begins again
+
 
 class Background:
     """The parent of tasks that no single request owns."""
@@ -34,6 +36,10 @@ class Background:
         task.add_done_callback(self._ended)
         return task
 
+    def keep(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> "asyncio.Task[None]":
+        """Runs what goes on as long as the gateway: a failure is an error in the log, and it begins again."""
+        return self.start(_kept(run, name), name)
+
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
@@ -46,6 +52,16 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _kept(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    while True:
+        try:
+            await run()
+            return
+        except Exception as failure:
+            log.error("a task failed and begins again", task=name, exc_info=failure)
+        await asyncio.sleep(AGAIN_S)
 
 
 class Shared:

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.media.exits import Exits
 from gateway.media.post import Post
+from gateway.wire.foreign import decoded
 
 FORM = 2  # of what is kept: another number where the same fields mean something else
 
@@ -51,7 +52,7 @@ class Shelf:
         if value is None:
             return None
         try:
-            kept = _decoder.decode(value)
+            kept = decoded(_decoder, value)
         except msgspec.DecodeError:  # of a version that knows posts otherwise
             return None
         good = kept.good_until > time.time() and kept.post.read_at >= since

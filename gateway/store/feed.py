@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.store.redis import Redis
+from gateway.store.redis import Odd, Redis
 
 RUN_CHARS = 22
 INBOX_S = 30  # what is asked of a process, and what it answers: longer than anybody waits
 INBOX_MAX = 1000
+CUT = b""  # in place of an event: no more comes of this log
 READ_MAX = 200  # entries of a log, and
 LOGS_MAX = 50  # runs, of one answer: Redis is waited for but shortly
 
@@ -76,13 +77,24 @@ class Feed:
         found = await self._redis.ask("MGET", *(self._redis.key("about", id_) for id_ in ids))
         return [None if one is None else one[RUN_CHARS:] for one in found]
 
-    async def read(self, numbers: Mapping[str, int]) -> dict[str, list[bytes]]:
-        """The events of runs after the first so many; no more than LOGS_MAX runs."""
+    async def read(self, numbers: Mapping[str, int]) -> dict[str, list[tuple[int, bytes]]]:
+        """The events of runs after the first so many, with their numbers; no more than LOGS_MAX runs. What
+        is no event is CUT."""
+        try:
+            return await self._read(numbers)
+        except Odd:
+            if len(numbers) > 1:  # one of them, which the others are not to suffer from
+                alone = [await self.read({run: number}) for run, number in numbers.items()]
+                return {run: entries for found in alone for run, entries in found.items()}
+            return {run: [(number, CUT)] for run, number in numbers.items()}
+
+    async def _read(self, numbers: Mapping[str, int]) -> dict[str, list[tuple[int, bytes]]]:
         of = {self._redis.key("log", run): run for run in numbers}
         since = [f"{number}-0" for number in numbers.values()]
         answer = await self._redis.ask("XREAD", "COUNT", READ_MAX, "STREAMS", *of, *since)
         return {
-            of[key.decode()]: [fields[b"event"] for _, fields in entries] for key, entries in _pairs(answer)
+            of[key.decode()]: [_event(at, fields) for at, fields in entries]
+            for key, entries in _pairs(answer)
         }
 
     async def forget(self, id_: str) -> None:
@@ -91,8 +103,17 @@ class Feed:
 
     async def asked(self, process: str, since: str) -> list[tuple[str, bytes]]:
         """What was asked of a process since then, and when."""
-        answer = await self._redis.ask("XREAD", "STREAMS", self._redis.key("inbox", process), since)
-        return [(at.decode(), fields[b"asked"]) for _, entries in _pairs(answer) for at, fields in entries]
+        inbox = self._redis.key("inbox", process)
+        try:
+            answer = await self._redis.ask("XREAD", "STREAMS", inbox, since)
+        except Odd:  # nobody could ask anything any more
+            await self._redis.ask("DEL", inbox)
+            return []
+        return [
+            (at.decode(), fields.get(b"asked", b""))
+            for _, entries in _pairs(answer)
+            for at, fields in entries
+        ]
 
     async def tell(self, process: str, what: bytes) -> None:
         """Asks something of a process."""
@@ -106,6 +127,11 @@ class Feed:
         """The answer, once it is there."""
         found: bytes | None = await self._redis.ask("GET", self._redis.key("answer", name))
         return found
+
+
+def _event(at: bytes, fields: Mapping[bytes, bytes]) -> tuple[int, bytes]:
+    count, _, part = at.partition(b"-")
+    return int(count) - 1, fields.get(b"event", CUT) if part == b"0" else CUT
 
 
 def _pairs(answer: Any) -> list[tuple[bytes, list[Any]]]:

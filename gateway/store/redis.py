@@ -1,7 +1,8 @@
 """Redis: what gateways on several machines share at every request, and for the short time.
 
-Always: nothing waits for it longer than `wait_s`. After a failure everything is Away at once, until
-a look in the background finds it back; and the address, which has a password in it, is never told.
+Always: nothing waits longer than `wait_s` for its answer, and twice that for one of our places, which is no
+failure of Redis'. After a failure everything is Away at once, until a look in the background finds it back;
+and the address, which has a password in it, is never told.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ LOOK_S = 2
 LEASE_S = 10  # of a lock: several looks, each of which renews it
 POLL_S = 0.05  # how often is looked whether a lock is free
 CONNECTIONS_MAX = 16  # one of them for the look
+LATE = 0.1  # of a deadline: who notices it so much later was kept from it by other work here
 
 # Takes `cost` microseconds out of a bucket that takes `whole` to fill, if they are there, and tells
 # how full it was. By Redis' own clock; where that went back, the bucket is empty and no more.
@@ -49,6 +51,14 @@ log = structlog.get_logger()
 
 class Away(Exception):
     """Redis does not answer. Who asked goes on with what this process knows."""
+
+
+class Full(Away):
+    """This process has too much to do to ask it in time; Redis may be well."""
+
+
+class Odd(Away):
+    """Something of another kind is under the key. Redis is well."""
 
 
 class Redis:
@@ -157,12 +167,12 @@ class Redis:
             self._held[key] = token
             return None
         whose = await self._do(lambda: self._client.get(key))
-        return whose.decode() if isinstance(whose, bytes) else ""
+        return whose.decode(errors="replace") if isinstance(whose, bytes) else ""
 
     async def holder(self, name: str) -> str | None:
         """Whose a name is; None: nobody's."""
         whose = await self._do(lambda: self._client.get(self.key("lease", name)))
-        return whose.decode() if isinstance(whose, bytes) else None
+        return whose.decode(errors="replace") if isinstance(whose, bytes) else None
 
     async def release(self, name: str, token: str) -> None:
         """Gives a name back that is ours."""
@@ -191,26 +201,55 @@ class Redis:
         return bool(await self._do(lambda: self._client.get(key)) == token.encode())
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        async with self._place():
+            if self._away:  # it was found so meanwhile
+                raise Away
+            deadline = asyncio.timeout(self._wait_s)
+            try:
+                async with deadline:
+                    with _cancelled():
+                        return await work()
+            except Exception as failure:  # whatever it is, no request fails because of it
+                if _odd(failure):
+                    raise Odd from None
+                if self._late(deadline):
+                    raise Full from None
+                self._failed(failure)
+                raise Away from None
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         if self._away:
             raise Away
         try:
-            async with asyncio.timeout(self._wait_s), self._places:
-                with _cancelled():
-                    return await work()
-        except Exception as failure:  # whatever it is, no request fails because of it
-            self._failed(failure)
-            raise Away from None
+            # longer than for an answer: if those that have the places get none, that is known by then
+            async with asyncio.timeout(2 * self._wait_s):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Full from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _late(self, deadline: asyncio.Timeout) -> bool:
+        """Whether we noticed the deadline so late that the answer may have been there."""
+        when = deadline.when()
+        assert when is not None
+        return deadline.expired() and asyncio.get_running_loop().time() - when > self._wait_s * LATE
 
     async def _look(self) -> None:
         """Does what requests do: a server that answers and may not be written to is away."""
+        deadline = asyncio.timeout(self._wait_s)
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with deadline:
                 with _cancelled():
                     await self._take(keys=[self.key("limit", "look")], args=[1, 1])
                     for key, token in tuple(self._held.items()):
                         await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
         except Exception as failure:
-            self._failed(failure)
+            if not self._late(deadline):  # else as before
+                self._failed(failure)
         else:
             if self._told:
                 log.info("redis is back")
@@ -222,6 +261,10 @@ class Redis:
             self._told = True
             reason = str(failure) or type(failure).__name__
             log.warning("redis is away, limits and caches are this process's own", reason=reason)
+
+
+def _odd(failure: Exception) -> bool:
+    return "WRONGTYPE" in str(failure)  # of a script there are words before it
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.wire.foreign import decoded
+
 ASKED_S = 25.0  # for an answer: longer than one that runs takes to be settled
 FOLLOWED_S = 3.0  # so often it is told that somebody follows one here
 
@@ -27,9 +29,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def parsed(data: bytes) -> Ask | None:
-    """A wish; None: of a version that has others."""
+    """A wish; None: of a version that has others, or by nobody of ours."""
     try:
-        return _ask.decode(data)
+        return decoded(_ask, data)
     except msgspec.DecodeError:
         return None
 

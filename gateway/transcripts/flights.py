@@ -93,7 +93,7 @@ class Flights:
         known = await self._redis.get(name)
         if known is None:
             return None
-        id_ = known.decode()
+        id_ = known.decode(errors="replace")
         if (there := await self._running(id_)) is not None:
             return there
         try:

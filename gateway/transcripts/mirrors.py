@@ -7,15 +7,16 @@ import asyncio
 import secrets
 
 import msgspec
+import structlog
 
 from gateway.errors import Busy, by_code
 from gateway.speech.mirror import About, Mirror
-from gateway.store.feed import LOGS_MAX, Feed
+from gateway.store.feed import CUT, LOGS_MAX, Feed
 from gateway.store.redis import Away
 from gateway.tasks import Background
 from gateway.transcripts.asking import ASKED_S, FOLLOWED_S, Answer, Ask
-from gateway.transcripts.telling import CUT
 from gateway.wire.events import End, Failed, Info, Logged, Segment
+from gateway.wire.foreign import decoded
 
 POLL_S = 0.1  # so often it is looked what has come, while somebody reads
 ALIVE_S = 1.0  # so often whether it still runs
@@ -25,6 +26,8 @@ ANSWER_S = 0.05
 _events: msgspec.json.Decoder[Logged] = msgspec.json.Decoder(Info | Segment | End | Failed)
 _about = msgspec.json.Decoder(About)
 _answer = msgspec.json.Decoder(Answer)
+
+log = structlog.get_logger()
 
 
 class Mirrors:
@@ -69,9 +72,9 @@ class Mirrors:
             async with asyncio.timeout(ASKED_S):
                 while (told := await self._feed.answered(name)) is None:  # noqa: ASYNC110  # of elsewhere
                     await asyncio.sleep(ANSWER_S)
-        except (Away, TimeoutError):
+            answer = decoded(_answer, told)
+        except (Away, TimeoutError, msgspec.DecodeError):
             raise Busy("The gateway in which this transcript runs does not answer. Ask again.") from None
-        answer = _answer.decode(told)
         if answer.code is not None:
             raise by_code(answer.code, answer.text)
         return answer.done
@@ -94,7 +97,7 @@ class Mirrors:
                 if loop.time() - followed_at >= FOLLOWED_S:
                     followed_at = loop.time()
                     for mirror in mirrors:
-                        await self._follow(mirror)
+                        await self._followed(mirror)
             except Away:
                 pass
             for mirror, heard_at in list(self._open.items()):
@@ -113,9 +116,9 @@ class Mirrors:
         for first in range(0, len(runs), LOGS_MAX):
             found = await self._feed.read({run: numbers[run] for run in runs[first : first + LOGS_MAX]})
             for mirror in mirrors:
-                if lines := found.get(mirror.about.run):
+                if entries := found.get(mirror.about.run):
                     some = True
-                    _tell(mirror, lines, numbers[mirror.about.run])
+                    _tell(mirror, entries)
         return some
 
     async def _look(self, mirrors: list[Mirror]) -> None:
@@ -155,18 +158,22 @@ class Mirrors:
 
 def _told(found: bytes | None) -> About | None:
     try:
-        return None if found is None else _about.decode(found)
+        return None if found is None else decoded(_about, found)
     except msgspec.DecodeError:  # of a version that tells it otherwise
         return None
 
 
-def _tell(mirror: Mirror, lines: list[bytes], start: int) -> None:
-    for number, one in enumerate(lines, start):
-        try:
-            event = None if one == CUT else _events.decode(one)
-        except msgspec.DecodeError:
-            event = None
-        if event is None:
-            mirror.cut()
-            return
-        mirror.tell(event, number)
+def _tell(mirror: Mirror, entries: list[tuple[int, bytes]]) -> None:
+    try:
+        for number, one in entries:
+            if one != CUT and number < len(mirror):
+                continue  # one that is less far wants it
+            if one == CUT or number > len(mirror):
+                mirror.cut()
+                return
+            mirror.tell(decoded(_events, one), number)
+    except msgspec.DecodeError:
+        mirror.cut()
+    except Exception as failure:  # the others go on
+        log.error("an event of another gateway was not told", transcript=mirror.id, exc_info=failure)
+        mirror.cut()

@@ -14,7 +14,7 @@ import structlog
 from gateway.errors import GatewayError, Internal, NotFound
 from gateway.speech.mirror import About
 from gateway.speech.transcripts import Transcript, Transcripts
-from gateway.store.feed import Feed, new_run
+from gateway.store.feed import CUT, INBOX_S, Feed, new_run
 from gateway.store.redis import Away
 from gateway.tasks import Background
 from gateway.transcripts.asking import ASKED_S, FOLLOWED_S, Answer, Ask, parsed
@@ -29,7 +29,6 @@ ENDED_S = 60.0  # what has ended is there until it surely has its row
 AT_ONCE = 200  # events
 BYTES_MAX = 8 << 20  # of one log: ten hours with the times of words
 FOLLOWED_S_MAX = 10.0  # a follower that was not heard of for so long has gone
-CUT = b""  # in place of an event: no more comes of this log
 
 Act = Callable[[Transcript, Ask], Awaitable[bool]]
 
@@ -39,7 +38,9 @@ log = structlog.get_logger()
 class Telling:
     """The transcripts that are told, and the tasks that do so."""
 
-    def __init__(self, feed: Feed, process: str, background: Background, *, act: Act) -> None:
+    def __init__(
+        self, feed: Feed, process: str, background: Background, *, act: Act, inbox_s: float = INBOX_S
+    ) -> None:
         self._feed = feed
         self._process = process
         self._background = background
@@ -48,6 +49,8 @@ class Telling:
         self._followed: dict[str, float] = {}  # until when somebody elsewhere does
         self._some = asyncio.Event()
         self._inbox = "0"
+        self._inbox_s = inbox_s
+        self._heard_at = 0.0  # when something was asked last, or might have been
         self._asked_until = 0.0  # of those that have ended
 
     def __len__(self) -> int:
@@ -74,12 +77,26 @@ class Telling:
             if not self._told and loop.time() > self._asked_until:
                 self._some.clear()
                 await self._some.wait()
-            with suppress(Away):
-                for at, asked in await self._feed.asked(self._process, self._inbox):
-                    self._inbox = at  # a time of Redis', so what comes after a loss is later too
-                    if (ask := parsed(asked)) is not None:
-                        self._asked(ask, transcripts.by_id(ask.id))
+                self._heard_at = loop.time()
+            try:
+                await self._look(transcripts)
+            except Away:
+                self._heard_at = loop.time()
             await asyncio.sleep(POLL_S)
+
+    async def _look(self, transcripts: Transcripts) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._heard_at > self._inbox_s:
+            # what was heard is not there any more, so what is there is new: of a Redis whose clock is behind
+            self._inbox, self._heard_at = "0", now
+        for at, asked in await self._feed.asked(self._process, self._inbox):
+            self._inbox, self._heard_at = at, now
+            if (ask := parsed(asked)) is None:
+                continue
+            try:
+                self._asked(ask, transcripts.by_id(ask.id))
+            except Exception as failure:  # others ask too
+                log.error("what another gateway asked was not done", what=ask.what, exc_info=failure)
 
     async def left(self) -> None:
         """Waits until nobody elsewhere follows what runs here."""
@@ -127,6 +144,10 @@ class Telling:
                 continue
             size = size + sum(map(len, lines)) if there > told else size
             told, newest = there, False
+            if told > len(transcript):  # which would never be caught up with
+                log.warning("somebody else writes what is told of a transcript", transcript=transcript.id)
+                await self._cut(transcript, run)
+                return
             if size > BYTES_MAX:
                 log.warning("a transcript is too long to be told to other gateways", transcript=transcript.id)
                 await self._cut(transcript, run)

@@ -105,7 +105,7 @@ async def listening(
         await runner.setup()
         assert runner.server is not None
         if jobs:
-            gateway.background.start(taking_up(gateway), "jobs")
+            gateway.background.keep(partial(taking_up, gateway), "jobs")
         most = min(settings.connections_max, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         listener = Listener(
             partial(Connection, runner.server, settings.head_s),

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.wire.foreign import decoded
+
 Source = Literal["speech", "captions"]
 Captions = Literal["recognised", "translated", "creator"]  # who wrote a post's own captions
 Verdict = Literal["none", "low", "ok"]
@@ -90,10 +92,7 @@ def line(event: Event) -> bytes:
 
 def parse(data: bytes | str) -> Event:
     """The event of one line. Raises msgspec.DecodeError or msgspec.ValidationError."""
-    try:
-        return _decoder.decode(data)
-    except UnicodeDecodeError as error:  # of a tag that is no text
-        raise msgspec.DecodeError(str(error)) from None
+    return decoded(_decoder, data)
 
 
 def sse(event: Event, number: int | None) -> bytes:

@@ -69,7 +69,13 @@ async def test_a_post_is_gone_when_its_links_are(cache: Cache, shelf: Shelf) -> 
     assert await shelf.get("7") is None
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"\xff", b'{"post": {"id": 7}, "good_until": 9e9}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"{}", b"\xff", b'{"post": {"id": 7}, "good_until": 9e9}', b'{"post": {"id": "\xff"}}',
+        b'{"x":' + b"[" * 200_000,
+    ],
+)  # fmt: skip
 async def test_what_another_version_put_there_is_none(cache: Cache, shelf: Shelf, value: bytes) -> None:
     await cache.put(shelf._name("7"), value, 60)
     assert await shelf.get("7") is None

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 
 from gateway.store import schema
 from gateway.store.database import Database
-from gateway.store.redis import Redis
+from gateway.store.redis import CONNECTIONS_MAX, Redis
 from gateway.tasks import Background
 from tests.postgres import Cluster, Missing
 
@@ -125,6 +125,15 @@ async def start_redis(redis_prefix: str, request: pytest.FixtureRequest) -> Asyn
             return redis
 
         yield start
+
+
+@asynccontextmanager
+async def crowded(redis: Redis) -> AsyncIterator[None]:
+    """All of its places are taken."""
+    async with AsyncExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX - 1):
+            await stack.enter_async_context(redis._places)
+        yield
 
 
 @pytest.fixture(params=("memory", "redis"))

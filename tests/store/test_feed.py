@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.store.feed import Feed, new_run
-from gateway.store.redis import Away
+from gateway.store.feed import CUT, Feed, new_run
+from gateway.store.redis import Away, Odd
 from tests.redis import Server
 from tests.store.conftest import StartRedis
 
@@ -18,8 +18,8 @@ async def test_events_are_read_from_any_number(start_redis: StartRedis) -> None:
     feed, run = Feed(await start_redis()), new_run()
     assert await append(feed, run, b"a", b"b", start=0, newest=True) == 2
     assert await append(feed, run, b"c", start=2) == 3
-    assert await feed.read({run: 0}) == {run: [b"a", b"b", b"c"]}
-    assert await feed.read({run: 2, new_run(): 0}) == {run: [b"c"]}
+    assert await feed.read({run: 0}) == {run: [(0, b"a"), (1, b"b"), (2, b"c")]}
+    assert await feed.read({run: 2, new_run(): 0}) == {run: [(2, b"c")]}
     assert await feed.read({run: 3}) == {}
     assert await feed.about(["one", "other"]) == [ABOUT, None]
 
@@ -30,7 +30,7 @@ async def test_what_was_written_before_is_not_written_twice(start_redis: StartRe
     await append(feed, run, b"a", b"b", start=0, newest=True)
     assert await append(feed, run, b"a", b"b", start=0) == 2
     assert await append(feed, run, b"d", start=3) == 2  # one is missing, which it tells
-    assert await feed.read({run: 0}) == {run: [b"a", b"b"]}
+    assert await feed.read({run: 0}) == {run: [(0, b"a"), (1, b"b")]}
 
 
 async def test_who_is_not_the_newest_writes_nothing(start_redis: StartRedis) -> None:
@@ -38,7 +38,7 @@ async def test_who_is_not_the_newest_writes_nothing(start_redis: StartRedis) -> 
     await append(feed, old, b"a", start=0, newest=True)
     await append(feed, new, b"x", start=0, newest=True)
     assert await append(feed, old, b"b", start=1) == -1
-    assert await feed.read({old: 0, new: 0}) == {old: [b"a"], new: [b"x"]}
+    assert await feed.read({old: 0, new: 0}) == {old: [(0, b"a")], new: [(0, b"x")]}
 
 
 async def test_a_log_that_was_lost_is_asked_for_again(own_redis: Server, start_redis: StartRedis) -> None:
@@ -47,7 +47,7 @@ async def test_a_log_that_was_lost_is_asked_for_again(own_redis: Server, start_r
     own_redis.ask("FLUSHALL")
     assert await append(feed, run, b"c", start=2) == 0
     assert await append(feed, run, b"a", b"b", b"c", start=0) == 3
-    assert await feed.read({run: 1}) == {run: [b"b", b"c"]}
+    assert await feed.read({run: 1}) == {run: [(1, b"b"), (2, b"c")]}
 
 
 async def test_everything_has_an_end(own_redis: Server, start_redis: StartRedis) -> None:
@@ -73,6 +73,38 @@ async def test_what_is_asked_is_heard_once_and_answered(start_redis: StartRedis)
     assert await feed.answered("name") is None
     await feed.answer("name", b"done")
     assert await feed.answered("name") == b"done"
+
+
+async def test_what_is_no_event_cuts_its_own_log_only(own_redis: Server, start_redis: StartRedis) -> None:
+    redis = await start_redis(own_redis.url)
+    feed, odd, other, well = Feed(redis), new_run(), new_run(), new_run()
+    for run in (other, well):
+        await append(feed, run, b"a", start=0, newest=True)
+    own_redis.ask("LPUSH", redis.key("log", odd), "x")
+    own_redis.ask("XADD", redis.key("log", other), "2-0", "field", "x")
+    own_redis.ask("XADD", redis.key("log", other), "2-1", "event", "x")
+    own_redis.ask("XADD", redis.key("log", other), "900000-0", "event", "x")
+    assert await feed.read({odd: 3, other: 0, well: 0}) == {
+        odd: [(3, CUT)],
+        other: [(0, b"a"), (1, CUT), (1, CUT), (899_999, b"x")],
+        well: [(0, b"a")],
+    }
+    with pytest.raises(Odd):
+        await append(feed, odd, b"a", start=0, newest=True)
+    assert redis.state == "ok"
+
+
+async def test_an_inbox_that_is_none_is_one_again(own_redis: Server, start_redis: StartRedis) -> None:
+    redis = await start_redis(own_redis.url)
+    feed = Feed(redis)
+    own_redis.ask("LPUSH", redis.key("inbox", "process"), "x")
+    with pytest.raises(Odd):
+        await feed.tell("process", b"a")
+    assert await feed.asked("process", "0") == []
+    own_redis.ask("XADD", redis.key("inbox", "process"), "*", "field", "x")
+    await feed.tell("process", b"b")
+    assert [asked for _, asked in await feed.asked("process", "0")] == [b"", b"b"]
+    assert redis.state == "ok"
 
 
 async def test_while_redis_is_away_it_says_so(own_redis: Server, start_redis: StartRedis) -> None:

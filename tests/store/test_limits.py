@@ -16,6 +16,7 @@ from gateway.store.limits import BUCKETS_MAX, Limits, judged
 from gateway.store.redis import TAKE, Redis
 from tests.redis import Server
 from tests.store import child
+from tests.store.conftest import StartRedis, crowded
 from tests.store.processes import heard, started
 
 START_US = 1_790_000_000_000_000
@@ -140,7 +141,7 @@ async def test_buckets_in_memory_are_bounded_and_those_in_use_stay() -> None:
         await limits.take(str(number), rate)
     await limits.take("0", rate)
     await limits.take("one more", rate)
-    assert len(limits._full_at_us) == BUCKETS_MAX
+    assert len(limits._own._full_at_us) == BUCKETS_MAX
     assert not (await limits.take("0", rate)).allowed
 
 
@@ -273,4 +274,14 @@ async def test_a_foreign_value_under_the_name_is_a_full_bucket(
 ) -> None:
     redis_server.ask("SET", f"{redis_prefix}:limit:somebody", "not a number")
     assert (await Limits(redis).take("somebody", Rate(2, 1.0))).remaining == 1
+    assert redis.state == "ok"
+
+
+async def test_who_finds_no_place_in_redis_finds_no_full_bucket(start_redis: StartRedis) -> None:
+    redis = await start_redis(wait_s=0.1)
+    limits, rate = Limits(redis), Rate(3, 0.001)
+    assert await emptied(limits, rate) == 3
+    async with crowded(redis):
+        assert not (await limits.take("somebody", rate)).allowed
+        assert await emptied(limits, rate, "another") == 3
     assert redis.state == "ok"

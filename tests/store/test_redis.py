@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +20,10 @@ from pydantic import ValidationError
 from gateway.settings import Rate, Settings
 from gateway.store.cache import Cache
 from gateway.store.limits import Limits
-from gateway.store.redis import CONNECTIONS_MAX, Away, Redis
+from gateway.store.redis import CONNECTIONS_MAX, Away, Full, Odd, Redis
 from gateway.store.seen import Seen
 from tests.redis import PASSWORD, Server, _escaped
-from tests.store.conftest import StartRedis
+from tests.store.conftest import StartRedis, crowded
 
 KIB = 1024
 RATE = Rate(3, 0.001)
@@ -173,6 +174,54 @@ async def test_connections_are_bounded(own_redis: Server, start_redis: StartRedi
     assert 1 < len(connected) <= CONNECTIONS_MAX + 1  # and the one that asks
     await redis.close()
     await until(lambda: len(own_redis.ask("CLIENT", "LIST", "TYPE", "normal").splitlines()) == 1)
+
+
+async def test_who_gets_no_place_in_time_does_not_find_it_away(start_redis: StartRedis) -> None:
+    redis = await start_redis(wait_s=0.1, look_s=60)
+    async with crowded(redis):
+        with pytest.raises(Full):
+            await redis.get("nothing")
+        assert redis.state == "ok"
+    assert await redis.get("nothing") is None
+
+
+async def test_who_is_late_himself_does_not_find_it_away(start_redis: StartRedis) -> None:
+    redis = await start_redis(wait_s=0.2, look_s=60)
+    await redis.get("nothing")
+    asking = [asyncio.ensure_future(redis.get("nothing")) for _ in range(10)]
+    await asyncio.sleep(0)
+    time.sleep(0.4)  # other work of this process, meanwhile it answers
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert all(one is None or isinstance(one, Full) for one in told)
+    assert redis.state == "ok"
+
+
+async def test_who_waits_for_a_place_while_it_goes_is_told_so(
+    own_redis: Server, start_redis: StartRedis
+) -> None:
+    redis = await start_redis(own_redis.url, wait_s=1, look_s=60)
+    own_redis.freeze()
+    told = await asyncio.gather(
+        *(redis.get("nothing") for _ in range(CONNECTIONS_MAX * 3)), return_exceptions=True
+    )
+    assert {type(one) for one in told} == {Away}
+    assert redis.state == "away"
+
+
+async def test_a_key_of_another_kind_is_no_failure_of_the_server(
+    own_redis: Server, start_redis: StartRedis
+) -> None:
+    redis = await start_redis(own_redis.url)
+    for kind in ("cache", "lease", "limit"):
+        own_redis.ask("LPUSH", redis.key(kind, "one"), "x")
+    with pytest.raises(Odd):
+        await redis.get("one")
+    with pytest.raises(Odd):
+        await redis.lease("one", "token")
+    with pytest.raises(Odd):  # of a script
+        await redis.take("one", 1, 1)
+    assert redis.state == "ok"
+    await use(redis)
 
 
 async def test_who_is_cancelled_at_any_moment_ends(redis_server: Server, start_redis: StartRedis) -> None:

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from gateway.errors import Busy
 from gateway.store import seen as module
 from gateway.store.redis import Redis
 from gateway.store.seen import Seen
+from tests.store.conftest import StartRedis, crowded
 
 
 @pytest.fixture
@@ -53,6 +55,21 @@ async def test_what_a_gateway_saw_it_knows_while_redis_is_away(redis: Redis) -> 
     assert await seen.has("signature")
     assert not await seen.add("signature", 60)
     assert await seen.add("another", 60)
+
+
+async def test_with_too_much_to_do_nothing_is_taken_for_new(start_redis: StartRedis) -> None:
+    redis = await start_redis(wait_s=0.1)
+    one, other = Seen(redis), Seen(redis)
+    await one.add("used", 60)
+    async with crowded(redis):
+        for name in ("used", "new"):
+            with pytest.raises(Busy):
+                await other.has(name)
+            with pytest.raises(Busy):
+                await other.add(name, 60)
+        assert not await one.add("used", 60)  # which it knows itself
+    assert not await other.add("used", 60)
+    assert await other.add("new", 60)  # who was refused may come again
 
 
 async def test_memory_is_bounded_and_what_is_over_goes_first() -> None:

@@ -335,6 +335,20 @@ async def test_a_thumbnail_that_was_not_analysed_fails_nothing(start: Start, api
     assert (await got(front, "/stats"))["data"]["service_stats"]["failed_extractions"] == 0
 
 
+@pytest.mark.parametrize("value", [b"\xff", b"{}", b"[1, 2]", b'[{"x": 1}, null]', b'{"x":' + b"[" * 200_000])
+async def test_what_is_kept_by_nobody_of_ours_is_found_anew(start: Start, api: Api, value: bytes) -> None:
+    front = await start(**seeing(api))
+    kept = front.gateway.cache._memory.values
+    await extract(front, "short_vm")
+    names = list(kept)
+    assert {name.split()[0] for name in names} >= {"extraction", "short", "pictures"}
+    for spoilt in (names, [name for name in names if name.startswith("pictures")]):
+        for name in spoilt:
+            await front.gateway.cache.put(name, value, 60)
+        status, body = await extract(front, "short_vm")
+        assert (status, body["data"]["thumbnail_analysis"]) == (200, ANALYSIS)
+
+
 async def test_a_failed_analysis_is_tried_again(start: Start, api: Api) -> None:
     api.answers = [fails(401), says(json.dumps(ANALYSIS))]
     front = await start(**seeing(api))

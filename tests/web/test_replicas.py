@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import SpeechFailed
 from gateway.speech.transcripts import Flights, Options, media_key
+from gateway.store.feed import RUN_CHARS
 from gateway.store.register import Entry
 from gateway.wire import events
 from gateway.wire.events import End, Failed, Progress, Segment
@@ -370,3 +371,108 @@ async def test_without_redis_nothing_is_told(tmp_path: Path) -> None:
         script.say(INFO, segment(0), END)
         async with aclosing(script.transcript.follow()) as log:
             assert len([event async for _, event in log if isinstance(event, Segment)]) == 1
+
+
+# what others write into Redis
+
+DEEP = b'{"x":' + b"[" * 200_000
+
+
+async def written(front: Front, *command: str | bytes) -> Any:
+    """A command that is none of the gateway's, by its connection."""
+    redis = front.gateway.redis
+    assert redis is not None
+    return await redis.ask(*command)
+
+
+def key(front: Front, kind: str, name: str) -> str:
+    assert front.gateway.redis is not None
+    return front.gateway.redis.key(kind, name)
+
+
+async def ran(front: Front, script: Script) -> str:
+    """The log of a transcript that runs there."""
+    about = await written(front, "GET", key(front, "about", script.transcript.id))
+    return key(front, "log", about[:RUN_CHARS].decode())
+
+
+def inbox(front: Front) -> str:
+    assert front.gateway.telling is not None
+    return key(front, "inbox", front.gateway.telling._process)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("asked", b'{"what":"follow","id":"\xff"}'), ("asked", DEEP), ("asked", b""), ("other", b"x")],
+)
+async def test_what_nobody_asked_keeps_nobody_from_asking(
+    pair: tuple[Front, Front], field: str, value: bytes
+) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    await written(one, "XADD", inbox(one), "*", field, value)
+    assert await changed(other, script.path, title="renamed") == 200
+    assert script.transcript.title == "renamed"
+
+
+async def test_who_asks_after_a_clock_went_back_is_heard(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    telling = one.gateway.telling
+    assert telling is not None
+    telling._inbox_s = 0.3  # not half a minute
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    ahead = "9000000000000000-0"
+    await written(one, "XADD", inbox(one), ahead, "asked", b"x")
+    await until(lambda: telling._inbox == ahead)
+    await written(one, "DEL", inbox(one))  # as its time is over, or another Redis takes over
+    assert await changed(other, script.path, title="renamed") == 200
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("3-0", "other", b"x"), ("900000-0", "event", b"{}"), ("3-0", "event", DEEP),
+        ("3-0", "event", b'{"type":"error","code":"\xff","message":""}'),
+    ],
+)  # fmt: skip
+async def test_what_is_no_event_cuts_off_who_follows_that_transcript(
+    pair: tuple[Front, Front], entry: tuple[str, str, bytes]
+) -> None:
+    one, other = pair
+    poisoned, well = registered(one), registered(one)
+    for script in (poisoned, well):
+        script.say(INFO, segment(0))
+        await there(other, script, 2)
+    async with Reader(other, poisoned.path) as reader, Reader(other, well.path) as innocent:
+        await reader.read(2)
+        await innocent.read(2)
+        await written(one, "XADD", await ran(one, poisoned), *entry)
+        with pytest.raises(BROKEN):
+            await reader.read()
+        well.say(segment(1), END)
+        assert await innocent.read() == list(well.transcript.events)
+
+
+async def test_a_log_that_is_ahead_of_its_transcript_is_told_no_more(pair: tuple[Front, Front]) -> None:
+    one, other = pair
+    script = registered(one)
+    script.say(INFO, segment(0))
+    await there(other, script, 2)
+    await written(one, "XADD", await ran(one, script), "900000-0", "event", b"{}")
+    script.say(segment(1), END)
+    await script.have(4)
+    await until(lambda: not len(one.gateway.telling or ()))
+
+
+@pytest.mark.parametrize("value", [b'{"process":"\xff"}', DEEP, b"{}"])
+async def test_what_is_told_of_a_transcript_by_nobody_is_nothing(
+    pair: tuple[Front, Front], value: bytes
+) -> None:
+    one, other = pair
+    run = b"r" * RUN_CHARS
+    await written(one, "SET", key(one, "about", "an-id"), run + value)
+    assert (await looked(other, "/transcripts/an-id"))[0] == 404

@@ -18,6 +18,8 @@ import pytest
 import pytest_asyncio
 from clipwire import signed
 
+from tests.redis import Server
+from tests.store.conftest import crowded
 from tests.web.callers import ADMIN, asked
 from tests.web.conftest import Front, Start, shared, started, until
 from tests.web.script import Script
@@ -241,6 +243,24 @@ async def test_one_signature_sent_many_times_at_once_is_answered_once(ears: Fron
             return response.status
 
     assert sorted(await asyncio.gather(*(one() for _ in range(5)))) == [200, 403, 403, 403, 403]
+
+
+async def test_who_cannot_be_told_from_a_replay_is_asked_to_come_again(
+    start: Start, redis_server: Server, redis_prefix: str
+) -> None:
+    front: Front = await start(**SET, redis_url=redis_server.url, redis_prefix=redis_prefix)
+    redis, body = front.gateway.redis, json.dumps({"url": "no post"}).encode()
+    assert redis is not None
+    headers = signed(KEY, SECRET, body, now_ms())
+    async with (
+        crowded(redis),
+        front.session.post(front.url + PATH, data=body, headers=headers) as response,
+    ):
+        assert (response.status, (await response.json())["code"]) == (503, "BUSY")
+        assert int(response.headers["Retry-After"]) > 0
+    assert redis.state == "ok"
+    async with front.session.post(front.url + PATH, data=body, headers=headers) as response:
+        assert response.status == 400
 
 
 async def test_replays_may_be_allowed(start: Start) -> None:

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -30,6 +30,7 @@ from gateway.tasks import SingleFlight
 from gateway.vision.analysis import Analysis
 from gateway.web.dialects.analyzer.answers import PLATFORM, code_of, elapsed_ms
 from gateway.web.dialects.analyzer.models import Pictured, Video
+from gateway.wire.foreign import decoded
 from gateway.wiring import Gateway
 
 T = TypeVar("T")
@@ -107,8 +108,8 @@ class Extractions:
             return address
         cache, name = self._gateway.cache, f"short {address.url}"
         kept = await cache.get(name) if age_s_max else None
-        if kept is not None:
-            return Address(links.canonical(kept.decode()), kept.decode())
+        if kept is not None and (known := _address(kept)) is not None:
+            return known
         address = await self._gateway.extractor.address(url)
         if self._age_s_max and address.post_id is not None:
             await cache.put(name, address.post_id.encode(), self._age_s_max)
@@ -157,7 +158,7 @@ class Extractions:
         if value is None:
             return None
         try:
-            found = _extracted.decode(value)
+            found = decoded(_extracted, value)
         except msgspec.DecodeError:  # of a version that keeps them otherwise
             return None
         return found if found.read_at > since else None
@@ -196,12 +197,8 @@ class Extractions:
         language = wish.language or self._gateway.settings.analysis_language
         name = f"pictures {self._ours} {address.post_id} {wish.thumbnail:d}{wish.slides:d} {language}"
         kept = await self._gateway.cache.get(name) if post is None else None
-        if kept is not None:
-            thumbnail, slides = msgspec.json.decode(kept)
-            return Seen(
-                thumbnail and Analysis.model_validate(thumbnail),
-                slides and tuple(Analysis.model_validate(one) for one in slides),
-            )
+        if kept is not None and (known := _known(kept)) is not None:
+            return known
         seen = await self._unfailing(self._looked(address, post, wish, age_s_max), Seen(failed=True))
         if self._age_s_max and not seen.failed:
             value = msgspec.json.encode(
@@ -252,6 +249,26 @@ class Extractions:
 EXTRACTIONS = web.AppKey("extractions", Extractions)
 
 _extracted = msgspec.json.Decoder(Extracted)
+_pictures = msgspec.json.Decoder(tuple[dict[str, Any] | None, list[dict[str, Any]] | None])
+
+
+def _address(kept: bytes) -> Address | None:
+    """The address of a kept id; None: it is no id."""
+    address = links.canonical(kept.decode(errors="replace"))
+    found = links.parse(address)
+    return found if found is not None and found.url == address else None
+
+
+def _known(kept: bytes) -> Seen | None:
+    """What was seen before; None: of a version that keeps it otherwise."""
+    try:
+        thumbnail, slides = decoded(_pictures, kept)
+        return Seen(
+            None if thumbnail is None else Analysis.model_validate(thumbnail),
+            None if slides is None else tuple(Analysis.model_validate(one) for one in slides),
+        )
+    except (msgspec.DecodeError, ValueError):
+        return None
 
 
 def _video(url: str, found: Extracted, seen: Seen, wish: Wish, hit: bool, began: float) -> Video:
