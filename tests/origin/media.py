@@ -61,7 +61,7 @@ class Clips:
             return made[name]
 
     def _made(self, name: str) -> dict[str, Clip]:
-        return self._own if name.startswith(("speech-", "big")) else self._shared
+        return self._own if name.startswith(("speech:", "big")) else self._shared
 
     def _make(self, name: str) -> bytes:
         if name in FILES:

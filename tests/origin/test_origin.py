@@ -561,3 +561,12 @@ def test_the_clips_stay_small() -> None:
     sizes = [path.stat().st_size for path in FOLDER.iterdir()]
     assert max(sizes) < 300_000
     assert sum(sizes) < 900_000
+
+
+async def test_two_origins_have_each_their_own_words_of_one_id(tmp_path: Path) -> None:
+    sounds = {"one": FOLDER / "sound.mp3", "other": FOLDER / "music.mp3"}
+    bodies = []
+    for name, sound in sounds.items():
+        async with Origin(tmp_path / name, speech={"0042": sound}) as origin:
+            bodies.append(origin.body("speech:0042"))
+    assert bodies[0] != bodies[1]
