@@ -28,7 +28,7 @@ serve: .venv/.installed ## run the gateway on 127.0.0.1:8000 (settings: docs/set
 
 test: .venv/.tested .venv/.system lint ## linters, types, import arrows and every test (fixed-seed samples of the long ones)
 	$(call say,tests)
-	@$(PY) -m pytest -q -n 3 --dist worksteal
+	@$(PY) -m pytest -q -n 4 --dist worksteal
 
 soak: .venv/.tested .venv/.system ## the tests that take samples, with many and fresh ones, within an hour
 	@CLIPWIRE_SOAK=1 $(PY) -m pytest -q -m soak -n 2 --dist worksteal

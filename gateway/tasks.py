@@ -5,8 +5,8 @@ shielded, and the last to leave cancels it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -17,6 +17,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 AGAIN_S = 1.0  # before what failed begins again
+UNHEARD_S = 5.0  # after which who was cancelled has taken it for something else
 
 
 class Background:
@@ -47,11 +48,28 @@ class Background:
             log.debug("task failed", task=task.get_name(), failure=repr(failure))
 
     async def close(self) -> None:
-        """Cancels what still runs and waits for it."""
+        """Cancels what still runs and waits for it; what has not heard that is told once more."""
         self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=UNHEARD_S)
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Lets a cancellation go on that a client library takes for a failure of its connection.
+
+    One that came before is known: what is done nonetheless is to be done.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def _kept(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

@@ -22,6 +22,7 @@ from gateway.settings import Settings
 from gateway.store import address
 from gateway.store.postgresql import PostgreSQL
 from gateway.store.sqlite import SQLite
+from gateway.tasks import heeded
 
 FILE = "clipwire.db"
 WAIT_S = 5.0  # for a connection, a lock, the server: longer than a burst, shorter than patience
@@ -153,8 +154,9 @@ class Database:
         if tables and not self.ready:
             raise StoreUnavailable
         try:
-            async with begun() as connection:
-                yield connection
+            with heeded():
+                async with begun() as connection:
+                    yield connection
         except Exception as failure:
             reason = self._backend.outage(failure)
             if reason is None:

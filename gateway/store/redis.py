@@ -9,13 +9,14 @@ import asyncio
 import math
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import structlog
 
 from gateway.settings import Settings
+from gateway.tasks import heeded
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
@@ -207,7 +208,7 @@ class Redis:
             deadline = asyncio.timeout(self._wait_s)
             try:
                 async with deadline:
-                    with _cancelled():
+                    with heeded():
                         return await work()
             except Exception as failure:  # whatever it is, no request fails because of it
                 if _odd(failure):
@@ -243,7 +244,7 @@ class Redis:
         deadline = asyncio.timeout(self._wait_s)
         try:
             async with deadline:
-                with _cancelled():
+                with heeded():
                     await self._take(keys=[self.key("limit", "look")], args=[1, 1])
                     for key, token in tuple(self._held.items()):
                         await self._renew(keys=[key], args=[token, _ms(LEASE_S)])
@@ -265,20 +266,6 @@ class Redis:
 
 def _odd(failure: Exception) -> bool:
     return "WRONGTYPE" in str(failure)  # of a script there are words before it
-
-
-@contextmanager
-def _cancelled() -> Iterator[None]:
-    """Lets a cancellation go on, which the client takes for a failure of its connection, and may try again
-    after. One that came before is known: what is done nonetheless is to be done."""
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
-    try:
-        yield
-    finally:
-        if task.cancelling() > before:
-            raise asyncio.CancelledError
 
 
 def of(settings: Settings) -> Redis | None:
