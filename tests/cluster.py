@@ -83,8 +83,9 @@ class Nodes:
         """Ends everything."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.truncate(0)
-        self._lock.close()
+        if not self._lock.closed:
+            self._lock.truncate(0)
+            self._lock.close()
 
     def pids(self, name: str = "") -> list[int]:
         """The processes of a node, or of all."""

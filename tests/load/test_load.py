@@ -14,7 +14,7 @@ from tests.load.calls import KINDS
 from tests.load.leaks import Standing, leaks
 from tests.load.run import OWN_KB_MORE, WORKER_KB_MORE, Load, run
 
-LOAD = Load(480) if os.environ.get("CLIPWIRE_SOAK") else Load(15, callers=8)
+LOAD = Load(480) if os.environ.get("CLIPWIRE_SOAK") else Load(10, callers=8)
 
 QUIET = Standing(
     files={"socket": 10, "pipe": 4, "database": 3, "spool": 1}, processes=5, zombies=0, threads=9,

@@ -24,7 +24,7 @@ from tests.serving import START_S, Served, serving
 from tests.speech import clips
 from tests.web.test_uploads import SOUND
 
-KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 12
+KILLS = 200 if os.environ.get("CLIPWIRE_SOAK") else 8
 AT_ONCE = 4  # gateways, of one data folder: to start one takes longer than to kill it
 CODES = 8  # in use at once in each, each at another point of its way
 LEASE_S = 1
