@@ -20,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.errors import StoreUnavailable
 from gateway.settings import Settings
 from gateway.store import address
-from gateway.store.postgresql import PostgreSQL
 from gateway.store.sqlite import SQLite
 from gateway.tasks import heeded
 
@@ -88,9 +87,7 @@ class Database:
 
     def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
         found = address.read(url)
-        self._backend: Backend = (
-            SQLite(found, wait_s=wait_s) if isinstance(found, Path) else PostgreSQL(found, wait_s=wait_s)
-        )
+        self._backend = _backend(found, wait_s)
         self._leaving: asyncio.TimerHandle | None = None
         self.away = False  # as far as is known: it was when it was wanted the last time
         self.ready = True  # False: its tables were not looked at yet, and nobody may use them
@@ -168,3 +165,11 @@ class Database:
         if self.away:
             log.info("the database is back", kind=self.name)
         self.away = False
+
+
+def _backend(found: Path | str, wait_s: float) -> Backend:
+    if isinstance(found, Path):
+        return SQLite(found, wait_s=wait_s)
+    from gateway.store.postgresql import PostgreSQL  # and its driver, which others need not load
+
+    return PostgreSQL(found, wait_s=wait_s)

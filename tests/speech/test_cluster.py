@@ -292,7 +292,7 @@ async def test_a_cluster_that_is_not_there_is_waited_for_and_let_go() -> None:
     assert pool.pids == []
 
 
-async def test_without_the_setting_no_ray_is_imported(tmp_path: Path) -> None:
+async def test_without_their_settings_no_ray_redis_or_postgresql_is_imported(tmp_path: Path) -> None:
     code = """
 import sys
 from gateway.__main__ import app
@@ -301,7 +301,7 @@ from gateway.wiring import Gateway
 from gateway.web import server
 from pathlib import Path
 print(type(Gateway(Settings(data_dir=Path(sys.argv[1]))).pool).__name__)
-print(sorted(name for name in sys.modules if name.split(".")[0] in ("ray", "grpc")))
+print(sorted({name.split(".")[0] for name in sys.modules} & {"ray", "grpc", "redis", "asyncpg"}))
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     told = await asyncio.to_thread(
