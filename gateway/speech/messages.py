@@ -1,7 +1,8 @@
 """What crosses the pipes between the gateway and a speech worker: one length, one msgpack value."""
 
 import struct
-from typing import Literal
+from collections.abc import Iterator
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -89,6 +90,16 @@ def framed(message: msgspec.Struct) -> bytes:
     """A message as it is written."""
     body = _encoder.encode(message)
     return HEAD.pack(len(body)) + body
+
+
+def bodies(source: BinaryIO) -> Iterator[bytes]:
+    """The messages that come, as they were written, until the other end is closed."""
+    while len(head := source.read(HEAD.size)) == HEAD.size:
+        size = HEAD.unpack(head)[0]
+        body = source.read(size)
+        if len(body) < size:
+            return
+        yield body
 
 
 def from_worker(body: bytes) -> FromWorker:

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway import __version__
-from gateway.speech.messages import HEAD, Answer, Batch, Crashed, FromWorker, Heard, Ready, framed, to_worker
+from gateway.speech.messages import (
+    Answer,
+    Batch,
+    Crashed,
+    FromWorker,
+    Heard,
+    Ready,
+    bodies,
+    framed,
+    to_worker,
+)
 from gateway.tracing import Tracing
 
 
@@ -80,15 +90,9 @@ def _step_back() -> None:
 
 
 def _read(source: BinaryIO, batches: "queue.Queue[Batch]") -> None:
-    while True:
-        head = source.read(HEAD.size)
-        if len(head) < HEAD.size:
-            os._exit(0)
-        size = HEAD.unpack(head)[0]
-        body = source.read(size)
-        if len(body) < size:
-            os._exit(0)
+    for body in bodies(source):
         batches.put(to_worker(body))
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from gateway.errors import ModelUnavailable
 from gateway.speech.nodes.replica import Replica
 from gateway.speech.orders import Plan
+from gateway.speech.process import environment
 from gateway.speech.queue import BATCH_MAX
 
 HEALTH_PERIOD_S = 2.0
@@ -59,7 +60,7 @@ def deploy(plan: Plan) -> None:
         ray_actor_options={
             "num_cpus": plan.threads,
             "num_gpus": plan.gpus,
-            "runtime_env": {"env_vars": _environment(plan)},
+            "runtime_env": {"env_vars": environment(plan.threads)},
         },
         max_ongoing_requests=BATCH_MAX,  # with more, one replica takes what others could
         max_queued_requests=plan.queue_max,
@@ -131,14 +132,3 @@ def nodes() -> list[tuple[str, float, float]]:
         for node in ray.nodes()
         if node["Alive"]
     ]
-
-
-def _environment(plan: Plan) -> dict[str, str]:
-    """As of a worker on one machine: NumPy loads BLAS early, and memory is not given back each time."""
-    return {
-        "OMP_NUM_THREADS": str(plan.threads),
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-        "MALLOC_TOP_PAD_": str(64 << 20),
-    }

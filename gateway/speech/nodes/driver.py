@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from gateway.speech.messages import HEAD, framed
+from gateway.speech.messages import bodies, framed
 from gateway.speech.orders import Done, FromDriver, Full, Lost, Order, Plan, State, ToDriver, to_driver
 
 if TYPE_CHECKING:
@@ -149,15 +149,9 @@ def _first_line(failure: Exception) -> str:
 
 
 def _read(source: BinaryIO, told: "queue.SimpleQueue[ToDriver]") -> None:
-    while True:
-        head = source.read(HEAD.size)
-        if len(head) < HEAD.size:
-            os._exit(0)
-        size = HEAD.unpack(head)[0]
-        body = source.read(size)
-        if len(body) < size:
-            os._exit(0)
+    for body in bodies(source):
         told.put(to_driver.decode(body))
+    os._exit(0)
 
 
 if __name__ == "__main__":
